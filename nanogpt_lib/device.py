@@ -1,0 +1,177 @@
+"""Which device computes, in which precision, and why.
+
+The choice goes by capability: what a device can really do, tried out, rather than what it says.
+"""
+
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device, the precision of its matrix products, and the reason in one sentence.
+
+    Weights and optimiser state are float32 in any case ("mixed precision", Micikevicius et al.
+    2017, arXiv:1710.03740); `dtype` is what autocast uses inside.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    reason: str
+
+    def autocast(self):
+        """The context in which the model runs forward."""
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """Scales the loss where gradients would vanish in float16's narrow range; else idle."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+
+    def __str__(self):
+        return f"{self.device.type}, {str(self.dtype).removeprefix('torch.')}: {self.reason}"
+
+
+def pick_compute(device: str = "auto", dtype: str = "auto", tokens=4096, width=384) -> Compute:
+    """Chooses device and precision, and says why.
+
+    device: "auto", "cpu", "cuda" or "mps". dtype: "auto", "float32", "bfloat16" or "float16".
+    tokens, width: batch_size * block_size and n_embd of the coming work, for the probe on CPUs.
+    Raises ValueError for a name that does not exist, or a device that is asked for by name and
+    cannot be used.
+    """
+    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if device not in ("auto", "cpu", "cuda", "mps"):
+        raise ValueError(f'device must be "auto", "cpu", "cuda" or "mps", not {device!r}')
+    if dtype not in ("auto", *dtypes):
+        raise ValueError(f'dtype must be "auto" or one of {", ".join(dtypes)}, not {dtype!r}')
+    name, why = usable_device(device)
+    if dtype != "auto":
+        if dtype == "float16" and name != "cuda":
+            raise ValueError(
+                "float16 needs its gradients scaled, which is for CUDA only here: "
+                'choose "float32" or "bfloat16"'
+            )
+        chosen, reason = dtypes[dtype], f"{dtype} as asked for"
+    elif name == "cuda":
+        chosen, reason = cuda_precision()
+    elif name == "mps":
+        chosen, reason = torch.float32, "Apple GPU in float32, its safest precision"
+    else:
+        chosen, reason = cpu_precision(tokens, width)
+    return Compute(torch.device(name), chosen, f"{why}{reason}")
+
+
+def usable_device(wanted: str) -> tuple[str, str]:
+    """The name of the best device that passes a real operation, and what was passed over."""
+    offered = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    passed_over = ""
+    for name in ("cuda", "mps"):
+        if wanted not in ("auto", name):
+            continue
+        problem = try_out(name) if offered[name] else "PyTorch finds none here"
+        if problem is None:
+            return name, passed_over
+        if wanted == name:
+            raise ValueError(f'the device "{name}" cannot be used: {problem}. Leave it to "auto"')
+        if offered[name]:
+            passed_over += f"{name} is there but fails ({problem}), so "
+    return "cpu", passed_over
+
+
+def try_out(device: str) -> str | None:
+    """Runs a small matrix product there and back; returns what went wrong, or None."""
+    try:
+        a = torch.ones(32, 32, device=device, requires_grad=True)
+        (a @ a).sum().backward()
+        right = a.grad.cpu().eq(64).all().item()
+        return None if right else "it computes wrong results"
+    except Exception as error:  # drivers fail in many ways, and each means: not this device
+        return " ".join(str(error).split())[:120]
+
+
+def cuda_precision() -> tuple[torch.dtype, str]:
+    """bfloat16 from compute capability 8.0 on, float16 below.
+
+    `torch.cuda.is_bf16_supported()` is no guide: it is true on a T4 (7.5), which emulates
+    bfloat16 slowly.
+    """
+    major, minor = torch.cuda.get_device_capability()
+    gpu = f"{torch.cuda.get_device_name()} (compute capability {major}.{minor})"
+    if (major, minor) >= (8, 0):
+        return torch.bfloat16, f"{gpu} multiplies bfloat16 in hardware"
+    if (major, minor) >= (7, 0):
+        return torch.float16, f"{gpu} multiplies float16 in hardware, bfloat16 not"
+    return torch.float32, f"{gpu} has no fast half precision"
+
+
+def cpu_precision(tokens: int, width: int) -> tuple[torch.dtype, str]:
+    """bfloat16 only where it is really faster here, by a fifth at least; float32 elsewhere."""
+    float32 = time_linear(torch.float32, tokens, width)
+    bfloat16 = time_linear(torch.bfloat16, tokens, width)
+    gain = float32 / bfloat16
+    if gain > 1.2:
+        return torch.bfloat16, f"in a probe bfloat16 took {1 / gain:.2f} of float32's time"
+    return torch.float32, f"in a probe bfloat16 took {1 / gain:.2f} times as long as float32"
+
+
+def time_linear(dtype: torch.dtype, tokens: int, width: int) -> float:
+    """Seconds for one layer of an MLP, forward and backward; the best of three."""
+    x = torch.randn(min(tokens, 2048), width)
+    weight = torch.randn(4 * width, width, requires_grad=True)
+    seconds = []
+    for _ in range(4):  # the first one warms up
+        start = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            F.linear(x, weight).sum().backward()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds[1:])
+
+
+@torch.no_grad()
+def leak(model, compute: Compute) -> float:
+    """How far earlier logits move when the last token changes: 0, unless the future leaks.
+
+    Some kernels of some versions on some devices have let it leak (PyTorch issue #195910), and
+    a model trained on such a device looks brilliant and writes nonsense.
+    """
+    T = min(model.config.block_size, 64)
+    generator = torch.Generator().manual_seed(0)
+    idx = torch.randint(model.config.vocab_size, (1, T), generator=generator)
+    other = idx.clone()
+    other[0, -1] = (other[0, -1] + 1) % model.config.vocab_size
+    was_training = model.training
+    model.eval()
+    with compute.autocast():
+        one, _ = model(idx.to(compute.device))
+        two, _ = model(other.to(compute.device))
+    model.train(was_training)
+    return (one[:, :-1].float() - two[:, :-1].float()).abs().max().item() if T > 1 else 0.0
+
+
+def check_causality(model, compute: Compute) -> Compute:
+    """Returns `compute` if no future leaks there; else a slower choice where none does.
+
+    The model (already on the device) follows to where it is sound. Raises RuntimeError where
+    it leaks even in float32 on the CPU: then the model itself is wrong.
+    """
+    sound = 1e-3  # the same sums in another order differ by far less, leaked tokens by far more
+    choices = [compute]
+    if compute.dtype != torch.float32:
+        choices.append(Compute(compute.device, torch.float32, "half precision leaks the future"))
+    if compute.device.type != "cpu":
+        why = f"attention on {compute.device.type} leaks the future"
+        choices.append(Compute(torch.device("cpu"), torch.float32, why))
+    for choice in choices:
+        model.to(choice.device)
+        if leak(model, choice) < sound:
+            return choice
+    raise RuntimeError(
+        "changing the last token changes earlier predictions: this model sees the future, so its "
+        "loss means nothing. Is the causal mask missing?"
+    )

@@ -1,0 +1,35 @@
+"""Ctrl-C as a request rather than an accident."""
+
+import signal
+import threading
+
+
+class StopSign:
+    """Inside `with StopSign() as stop`, Ctrl-C makes `stop` true instead of raising.
+
+    So a loop can finish its step and save. A second Ctrl-C raises KeyboardInterrupt at once.
+    The stop button of a notebook sends the same signal.
+    """
+
+    def __init__(self):
+        self.seen = False
+
+    def __bool__(self):
+        return self.seen
+
+    def __enter__(self):
+        # Only the main thread may set handlers, and only it is interrupted.
+        self.in_charge = threading.current_thread() is threading.main_thread()
+        if self.in_charge:
+            self.before = signal.signal(signal.SIGINT, self.on_signal)
+        return self
+
+    def on_signal(self, number, frame):
+        if self.seen:
+            raise KeyboardInterrupt
+        self.seen = True
+        print("\nStopping after this step (once more to stop at once) ...", flush=True)
+
+    def __exit__(self, *error):
+        if self.in_charge:
+            signal.signal(signal.SIGINT, self.before)

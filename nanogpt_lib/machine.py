@@ -1,0 +1,66 @@
+"""What a run was computed on: in its record, so that figures can be compared."""
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import psutil
+
+PACKAGES = ("torch", "numpy", "matplotlib", "ipywidgets", "jupyterlab", "ipykernel", "nbval")
+
+
+def machine() -> dict:
+    """Processor, cores, memory in GiB and system, without names or paths of anyone's."""
+    return {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "gpu": gpu(),
+    }
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            names = [
+                line.split(":", 1)[1].strip() for line in file if line.startswith("model name")
+            ]
+        return names[0]
+    except (OSError, IndexError):
+        return platform.processor() or platform.machine()
+
+
+def gpu() -> str | None:
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return "Apple GPU" if torch.backends.mps.is_available() else None
+
+
+def versions() -> dict:
+    """Python's version and those of the packages that matter; None for one that is not there."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def peak_memory_gib() -> float | None:
+    """The most memory this process ever held, in GiB; None where the system does not say."""
+    info = psutil.Process().memory_info()
+    peak = getattr(info, "peak_wset", None)  # Windows
+    if peak is None:
+        try:
+            import resource
+        except ImportError:
+            return None
+        unit = 1 if sys.platform == "darwin" else 1024  # kilobytes on Linux
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return round(peak / 2**30, 2)

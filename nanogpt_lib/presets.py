@@ -1,0 +1,176 @@
+"""Sizes of models and lengths of training that go together.
+
+`workshop` is the talk's model; the smaller ones are for machines without a GPU. They mean the
+same as in nanoGPT, so that results can be compared.
+"""
+
+import math
+import os
+import time
+from dataclasses import dataclass, replace
+
+import torch
+
+from nanogpt_lib.callbacks import Callback
+from nanogpt_lib.device import Compute, pick_compute
+from nanogpt_lib.model import GPT, GPTConfig
+from nanogpt_lib.training import TrainConfig, start, train
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model's shape, how it is trained, and what for."""
+
+    name: str
+    model: GPTConfig  # its vocab_size is replaced by the text's
+    train: TrainConfig
+    purpose: str
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            "smoke",
+            GPTConfig(block_size=32, n_layer=2, n_head=2, n_embd=32),
+            TrainConfig(
+                max_steps=30,
+                batch_size=8,
+                warmup_steps=5,
+                eval_interval=10,
+                eval_batches=2,
+                learning_rate=1e-2,
+                min_lr=1e-3,
+            ),
+            "seconds; shows that everything works, learns next to nothing",
+        ),
+        Preset(
+            "pocket",
+            GPTConfig(block_size=64, n_layer=4, n_head=4, n_embd=128),
+            TrainConfig(
+                max_steps=2000,
+                batch_size=12,
+                learning_rate=4e-3,
+                min_lr=4e-4,
+                eval_batches=4,
+            ),
+            "a minute or two on a CPU; words",
+        ),
+        Preset(
+            "laptop",
+            GPTConfig(block_size=128, n_layer=6, n_head=6, n_embd=192, dropout=0.1),
+            TrainConfig(
+                max_steps=2500,
+                batch_size=32,
+                learning_rate=2e-3,
+                min_lr=2e-4,
+                eval_batches=4,
+            ),
+            "a quarter of an hour on a laptop's CPU; phrases",
+        ),
+        Preset(
+            "workshop",
+            GPTConfig(block_size=256, n_layer=6, n_head=6, n_embd=384, dropout=0.2),
+            TrainConfig(eval_batches=None),  # its whole validation split is only 7 batches
+            "the talk's model: minutes on a GPU, hours on a CPU; lines after Shakespeare",
+        ),
+    )
+}
+
+# For `fit_to_time`. With less than this share of its steps a preset ends worse than the next
+# smaller one given the same time; with more than this multiple of them it has learnt what it can.
+ENOUGH, MOST = 0.4, 4
+
+
+def get_preset(name: str) -> Preset:
+    """A preset by its name. Raises ValueError, and names them all, where there is none.
+
+    The environment variable NANOGPT_PRESET takes the place of any name: so all notebooks can be
+    run in seconds (NANOGPT_PRESET=smoke).
+    """
+    name = os.environ.get("NANOGPT_PRESET") or name
+    if name not in PRESETS:
+        raise ValueError(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def with_steps(preset: Preset, steps: int) -> Preset:
+    """The preset trained for another number of steps, evaluated about eight times on the way.
+
+    The quick evaluations are cut down until they take less than a tenth of the time: a token
+    costs about a third in evaluation of what it costs in training (no backward pass).
+    """
+    train = preset.train
+    interval = max(1, math.ceil(steps / 8))
+    evaluations = 1 + math.ceil(steps / interval)
+    affordable = 0.07 * steps * train.batch_size * 3  # sequences, in both splits together
+    batches = max(1, int(affordable / evaluations / 2 / 64))
+    batches = min(batches, train.eval_batches or 20)
+    quick = replace(train, max_steps=steps, eval_interval=interval, eval_batches=batches)
+    return replace(preset, train=quick)
+
+
+def seconds_per_step(preset: Preset, compute: Compute, vocab_size: int = 65) -> float:
+    """Measures a training step here: one to warm up, then the median of up to five."""
+    size = replace(preset.model, vocab_size=vocab_size)
+    ids = torch.arange(4 * size.block_size) % vocab_size  # any tokens cost the same
+    config = replace(preset.train, max_steps=6, eval_interval=10**9, eval_batches=1, compile=False)
+    clock = StepClock(patience=10.0)
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
+        run = start(GPT(size), ids, ids, config, compute)
+        train(run, [clock])
+    return clock.median()
+
+
+class StepClock(Callback):
+    """Notes how long each step takes; ends the run once it has lasted `patience` seconds."""
+
+    def __init__(self, patience: float):
+        self.patience, self.ends = patience, []
+
+    def on_step(self, run):
+        run.loss.item()  # waits for a GPU to finish the step
+        self.ends.append(time.perf_counter())
+        if len(self.ends) > 1 and self.ends[-1] - self.ends[0] > self.patience:
+            run.config.max_steps = run.step
+
+    def median(self) -> float:
+        steps = sorted(b - a for a, b in zip(self.ends, self.ends[1:], strict=False))
+        return steps[len(steps) // 2]
+
+
+def cost(preset: Preset) -> int:
+    """A step's arithmetic up to a factor: parameters times tokens (Kaplan et al. 2020)."""
+    m = preset.model
+    return m.n_layer * m.n_embd**2 * preset.train.batch_size * m.block_size
+
+
+def fit_to_time(minutes: float, compute: Compute | None = None, vocab_size=65, spent=0.0) -> Preset:
+    """The preset and the number of steps that make the most of so many minutes here.
+
+    It measures a `pocket` step, guesses from it which larger preset would get through enough of
+    its steps, and measures that one before it believes so. The steps fill the time, and the
+    cosine fits the steps; `callbacks.TimeBudget` corrects both on the way. spent: seconds of
+    the minutes that are gone already.
+    """
+    if not minutes > 0:
+        raise ValueError(f"minutes must be above 0, not {minutes}")
+    began = time.perf_counter()
+    compute = compute or pick_compute()
+    fitting = get_preset("pocket")
+    pace = seconds_per_step(fitting, compute, vocab_size)
+    for name in ("workshop", "laptop"):
+        larger = get_preset(name)
+        enough = ENOUGH * larger.train.max_steps
+        guess = pace * cost(larger) / cost(fitting)
+        if enough * guess < minutes * 60 * 1.5:  # worth a measurement
+            measured = seconds_per_step(larger, compute, vocab_size)
+            if enough * measured < minutes * 60:
+                fitting, pace = larger, measured
+                break
+    seconds = minutes * 60 - spent - (time.perf_counter() - began)
+    seconds = max(0.5 * minutes * 60, 0.95 * seconds)  # the end takes a little, too
+    most = MOST * fitting.train.max_steps
+    steps = max(1, min(int(0.93 * seconds / pace), most))  # the evaluations take the rest
+    preset = with_steps(fitting, steps)
+    return replace(preset, train=replace(preset.train, max_seconds=seconds))

