@@ -204,7 +204,7 @@ def run_sample(args) -> int:
     from nanogpt_lib.checkpoint import load_model
     from nanogpt_lib.sampling import stream
 
-    model, tokenizer, data = load_model(args.folder or newest_run())
+    model, tokenizer, _ = load_model(args.folder or newest_run())
     prompt = args.prompt.replace("\\n", "\n")
     print(prompt, end="", flush=True)
     for piece in stream(

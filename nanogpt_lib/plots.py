@@ -47,7 +47,7 @@ def draw_rungs(axes, rungs) -> None:
         height = min(rung["loss"], lowest_label - 0.14)
         lowest_label = height
         axes.annotate(
-            f"{rung['loss']:.2f} {rung['name']}",
+            f"{rung['loss']:.2f}: {rung['name']}",
             xy=(1, height),
             xycoords=("axes fraction", "data"),
             xytext=(6, 0),
@@ -61,7 +61,7 @@ def draw_rungs(axes, rungs) -> None:
 def draw_losses(axes, history) -> None:
     """Both curves, and the best validation loss marked."""
     steps = [point.step for point in history]
-    style = dict(marker="o", markersize=3.5, linewidth=1.8)
+    style = {"marker": "o", "markersize": 3.5, "linewidth": 1.8}
     axes.plot(steps, [p.train_loss for p in history], color=TRAIN, label="training", **style)
     axes.plot(steps, [p.val_loss for p in history], color=VALIDATION, label="validation", **style)
     finite = [point for point in history if math.isfinite(point.val_loss)]
@@ -75,9 +75,10 @@ def draw_losses(axes, history) -> None:
             markersize=13,
             color=BEST,
             linestyle="",
+            clip_on=False,  # whole, also at the edge
             label=f"best validation: {best.val_loss:.3f} at step {best.step:,}",
         )
-    axes.legend(loc="upper right", frameon=False)
+    axes.legend(loc="upper right", edgecolor="none", framealpha=1.0)  # over the dashed lines
 
 
 def summary(history: list[Evaluation]) -> str:

@@ -46,12 +46,14 @@ PRESETS = {
         ),
         Preset(
             "pocket",
-            GPTConfig(block_size=64, n_layer=4, n_head=4, n_embd=128),
+            # nanoGPT's model for CPUs, 804,096 parameters. With three times its learning rate
+            # three quarters of its 2,000 steps go further.
+            GPTConfig(block_size=64, n_layer=4, n_head=4, n_embd=128, bias=False),
             TrainConfig(
-                max_steps=2000,
+                max_steps=1500,
                 batch_size=12,
-                learning_rate=4e-3,
-                min_lr=4e-4,
+                learning_rate=3e-3,  # after 2,000 steps 1e-3 ends at 1.89, 3e-3 at 1.75, 6e-3 at 1.77
+                min_lr=1e-4,
                 eval_batches=4,
             ),
             "a minute or two on a CPU; words",

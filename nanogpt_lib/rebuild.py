@@ -12,7 +12,6 @@ from pathlib import Path
 
 from nanogpt_lib.sources import N_BYTES, is_corpus
 
-
 PLAYS = (
     "roman/coriolanus",
     "histories/richard-iii",

@@ -8,7 +8,7 @@ checkpoint's loss over the whole validation split ("result").
 import json
 import math
 from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from nanogpt_lib.files import whole_file
@@ -38,7 +38,7 @@ class Record:
 
 
 def now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def write_line(path: Path, line: dict) -> None:

