@@ -13,6 +13,7 @@ compared with any other implementation of it.
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 import torch.nn as nn
@@ -33,8 +34,9 @@ class GPTConfig:
 
     def __post_init__(self):
         for name in ("vocab_size", "block_size", "n_layer", "n_head", "n_embd"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+            value = getattr(self, name)
+            if not (isinstance(value, Integral) and value >= 1):
+                raise ValueError(f"{name} must be a whole number from 1 up, not {value!r}")
         if self.n_embd % self.n_head:
             raise ValueError(
                 f"n_embd ({self.n_embd}) must be a multiple of n_head ({self.n_head}): "
@@ -211,7 +213,10 @@ class GPT(nn.Module):
 
     @torch.no_grad()
     def attention(self, idx):
-        """Every layer's attention weights: int64 (B, T) -> float (n_layer, B, nh, T, T)."""
+        """Every layer's attention weights: int64 (B, T) -> float (n_layer, B, nh, T, T).
+
+        Call `eval()` on a model that was in training: dropout would blur what the layers read.
+        """
         x = self.embed(idx)  # (B, T, C)
         maps = []
         for block in self.transformer.h:

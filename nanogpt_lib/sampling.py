@@ -3,10 +3,21 @@
 import math
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Integral, Real
 
 import torch
 
-TEMPERATURE, TOP_K = 0.7, 40  # the workshop's defaults: lively, rarely nonsense
+# What `stream` explains, and the workshop's defaults: lively, rarely nonsense.
+SETTINGS = {
+    "temperature": 0.7,
+    "top_k": 40,
+    "top_p": None,
+    "greedy": False,
+    "seed": None,
+    "unknown": "error",
+    "use_cache": True,
+}
 
 
 def generate(model, tokenizer, prompt: str | list[str] = "", max_new_tokens=500, **settings):
@@ -16,18 +27,18 @@ def generate(model, tokenizer, prompt: str | list[str] = "", max_new_tokens=500,
     Returns a text, or a list of them. With a seed, text number i of a list is what prompt
     number i alone gives with seed + i.
     """
-    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    prompts = list(prompt) if isinstance(prompt, (list, tuple)) else [prompt]
     if not prompts:
         return []
-    unknown = settings.pop("unknown", "error")
-    rows = [encode_prompt(model, tokenizer, text, unknown) for text in prompts]
-    new = [[] for _ in rows]
-    for column in continuations(model, rows, max_new_tokens, **settings):
-        for tokens, token in zip(new, column, strict=True):
-            if token is not None:
-                tokens.append(token)
+    columns = begin(model, tokenizer, prompts, max_new_tokens, settings)
+    new = [[] for _ in prompts]
+    with dropout_off(model):
+        for column in columns:
+            for tokens, token in zip(new, column, strict=True):
+                if token is not None:
+                    tokens.append(token)
     texts = [text + tokenizer.decode(tokens) for text, tokens in zip(prompts, new, strict=True)]
-    return texts[0] if isinstance(prompt, str) else texts
+    return texts if isinstance(prompt, (list, tuple)) else texts[0]
 
 
 def stream(model, tokenizer, prompt: str = "", max_new_tokens=500, **settings) -> Iterator[str]:
@@ -47,10 +58,8 @@ def stream(model, tokenizer, prompt: str = "", max_new_tokens=500, **settings) -
     An empty prompt starts from a newline. What no longer fits the context is forgotten, a
     quarter of the context at a time. Raises ValueError for settings that make no sense.
     """
-    unknown = settings.pop("unknown", "error")
-    row = encode_prompt(model, tokenizer, prompt, unknown)
-    for (token,) in continuations(model, [row], max_new_tokens, **settings):
-        yield tokenizer.decode([token])
+    columns = begin(model, tokenizer, [prompt], max_new_tokens, settings)
+    return (tokenizer.decode(column) for column in columns)
 
 
 def probabilities(logits, temperature: float = 1.0, top_k: int | None = None, top_p=None):
@@ -59,6 +68,7 @@ def probabilities(logits, temperature: float = 1.0, top_k: int | None = None, to
     In this order: temperature, top-k, top-p; a temperature of 0 leaves the likeliest token only.
     """
     check_settings(temperature, top_k, top_p)
+    logits = logits.float()
     if not torch.isfinite(logits).all():
         raise ValueError(
             "the model's scores are not finite: its training diverged (was the learning rate too "
@@ -66,34 +76,65 @@ def probabilities(logits, temperature: float = 1.0, top_k: int | None = None, to
         )
     if temperature == 0:
         top_k, temperature = 1, 1.0
-    logits = logits.float()
-    logits = (logits - logits.amax(-1, keepdim=True)) / temperature  # the largest is 0: no overflow
+    temperature = min(max(float(temperature), 1e-30), 1e30)  # float32 can hold little beyond
+    logits, order = logits.sort(dim=-1, descending=True, stable=True)  # of equals the first leads
+    logits = (logits - logits[..., :1]) / temperature  # the largest is 0: no overflow
     if top_k is not None and top_k < logits.size(-1):
-        best = logits.topk(top_k).indices  # of equal scores the first ones, never more than k
-        keep = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, best, True)
-        logits = logits.masked_fill(~keep, -math.inf)
+        logits[..., top_k:] = -math.inf
     chance = logits.softmax(-1)
-    if top_p is not None:
-        ordered, order = chance.sort(-1, descending=True)
-        before = ordered.cumsum(-1) - ordered  # the probability of all likelier tokens
-        before[..., 0] = 0  # exactly: the likeliest always stays
-        keep = torch.zeros_like(chance, dtype=torch.bool).scatter(-1, order, before < top_p)
-        chance = chance.masked_fill(~keep, 0.0)
+    if top_p is not None and top_p < 1:
+        before = chance.cumsum(-1) - chance  # the probability of all likelier tokens
+        out = before >= top_p
+        out[..., 0] = False  # the likeliest always stays
+        chance = chance.masked_fill(out, 0.0)
         chance = chance / chance.sum(-1, keepdim=True)
-    return chance
+    return torch.zeros_like(chance).scatter(-1, order, chance)  # each back in its token's place
 
 
 def check_settings(temperature, top_k, top_p) -> None:
     """Raises ValueError for settings that make no sense, and says which do."""
-    if not (isinstance(temperature, (int, float)) and 0 <= temperature < math.inf):
+    if not (is_number(temperature) and 0 <= temperature < math.inf):
         raise ValueError(
             "temperature must be a number from 0 (always the likeliest token) up: "
             f"{temperature!r} is none"
         )
-    if top_k is not None and not (isinstance(top_k, int) and top_k >= 1):
+    if top_k is not None and not (is_whole(top_k) and top_k >= 1):
         raise ValueError(f"top_k must be a whole number from 1 up, or None for all: {top_k!r}")
-    if top_p is not None and not (isinstance(top_p, (int, float)) and 0 < top_p <= 1):
+    if top_p is not None and not (is_number(top_p) and 0 < top_p <= 1):
         raise ValueError(f"top_p must lie above 0 and up to 1, or be None: {top_p!r}")
+
+
+def is_number(value) -> bool:
+    """Python's numbers and NumPy's, not true and false, which count as 1 and 0 in Python."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_whole(value) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def begin(model, tokenizer, prompts: list[str], max_new_tokens, settings: dict):
+    """Checks everything, so that errors come before the first token; returns `continuations`."""
+    for name in settings:
+        if name not in SETTINGS:
+            raise TypeError(f"there is no setting {name!r}; there are {', '.join(SETTINGS)}")
+    chosen = SETTINGS | settings
+    temperature = 0 if chosen["greedy"] else chosen["temperature"]
+    top_k, top_p, seed = chosen["top_k"], chosen["top_p"], chosen["seed"]
+    check_settings(temperature, top_k, top_p)
+    if not (is_whole(max_new_tokens) and max_new_tokens >= 0):
+        raise ValueError(f"max_new_tokens must be a whole number from 0 up: {max_new_tokens!r}")
+    if seed is not None and not (is_whole(seed) and abs(seed) < 2**63):
+        raise ValueError(f"seed must be a whole number below 2**63, or None for chance: {seed!r}")
+    V = model.config.vocab_size
+    if "top_k" in settings and top_k is not None and top_k > V:
+        warnings.warn(f"top_k is {top_k}, but there are only {V} symbols: taking all", stacklevel=3)
+    rows = []
+    for prompt in prompts:
+        rows.append(encode_prompt(model, tokenizer, prompt, chosen["unknown"]))
+    return continuations(
+        model, rows, max_new_tokens, temperature, top_k, top_p, seed, chosen["use_cache"]
+    )
 
 
 def encode_prompt(model, tokenizer, text: str, unknown: str) -> list[int]:
@@ -102,8 +143,10 @@ def encode_prompt(model, tokenizer, text: str, unknown: str) -> list[int]:
     if tokenizer.vocab_size != V:
         raise ValueError(
             f"the tokenizer has {tokenizer.vocab_size} symbols and the model {V}: "
-            "they do not belong together"
+            "they do not belong together. `load_model` gives both from one checkpoint"
         )
+    if not isinstance(text, str):
+        raise ValueError(f"a prompt must be a text, not {text!r}; `generate` takes a list, too")
     ids = tokenizer.encode(text, unknown=unknown)
     if not ids:  # the model has to read something: the start of a line
         ids = tokenizer.encode("\n", unknown="replace")
@@ -112,7 +155,7 @@ def encode_prompt(model, tokenizer, text: str, unknown: str) -> list[int]:
         warnings.warn(
             f"the prompt has {len(ids):,} tokens and the context {block_size}: the model sees only "
             f"the last {len(ids) - start}",
-            stacklevel=3,
+            stacklevel=4,  # the line that called `generate` or `stream`
         )
     return ids
 
@@ -127,63 +170,65 @@ def window_start(length: int, block_size: int) -> int:
     return math.ceil(max(0, length - block_size) / hop) * hop
 
 
-@torch.no_grad()
 def continuations(
-    model,
-    rows: list[list[int]],
-    max_new_tokens: int,
-    temperature: float = TEMPERATURE,
-    top_k: int | None = TOP_K,
-    top_p: float | None = None,
-    greedy: bool = False,
-    seed: int | None = None,
-    use_cache: bool = True,
+    model, rows: list[list[int]], max_new_tokens, temperature, top_k, top_p, seed, use_cache
 ) -> Iterator[list[int | None]]:
     """Continues rows of ids side by side; yields one column of new tokens at a time.
 
     Rows may differ in length: a row whose prompt is not over takes its own next token (its place
     in the column is None), the others draw theirs. settings: see `stream`.
     """
-    V, block_size = model.config.vocab_size, model.config.block_size
-    if not (isinstance(max_new_tokens, int) and max_new_tokens >= 0):
-        raise ValueError(f"max_new_tokens must be a whole number from 0 up: {max_new_tokens!r}")
-    temperature = 0 if greedy else temperature
-    check_settings(temperature, top_k, top_p)
-    if top_k is not None and top_k > V:
-        warnings.warn(f"top_k is {top_k}, but there are only {V} symbols: taking all", stacklevel=3)
     dice = [torch.Generator() for _ in rows]  # one a row: a row's text depends on no other
     for i, die in enumerate(dice):
-        die.seed() if seed is None else die.manual_seed(seed + i)
+        die.seed() if seed is None else die.manual_seed(int(seed) + i)
 
-    device = model.lm_head.weight.device
+    block_size = model.config.block_size
     length = min(len(row) for row in rows)
     text = torch.tensor([row[:length] for row in rows])  # (B, length), on the CPU
     end = max(len(row) for row in rows) + max_new_tokens
     caches, start, read = None, -1, 0  # the caches hold `read` tokens from `start` on
+    while length < end:
+        if start != window_start(length, block_size):  # at first, and when it hops
+            start, read = window_start(length, block_size), 0
+            caches = model.new_caches() if use_cache else None
+        window = text[:, start + read :]  # (B, T): what the caches lack
+        chance = probabilities(next_scores(model, window, caches), temperature, top_k, top_p)
+        read = length - start if use_cache else 0
+        column, drawn = [], []
+        for row, p, die in zip(rows, chance, dice, strict=True):
+            if length < len(row):  # its prompt goes on
+                column.append(row[length])
+                drawn.append(None)
+            elif length < len(row) + max_new_tokens:
+                column.append(int(torch.multinomial(p, 1, generator=die)))
+                drawn.append(column[-1])
+            else:  # it is done and waits for the others
+                column.append(0)
+                drawn.append(None)
+        text = torch.cat((text, torch.tensor(column)[:, None]), dim=1)  # (B, length + 1)
+        length += 1
+        yield drawn
+
+
+@torch.no_grad()
+def next_scores(model, window, caches):
+    """The scores of the token after each row: int64 (B, T) -> float (B, V), on the CPU."""
+    with dropout_off(model):
+        logits, _ = model(window.to(model.lm_head.weight.device), caches=caches)  # (B, T, V)
+    return logits[:, -1].cpu()
+
+
+@contextmanager
+def dropout_off(model):
+    """Inside, the model is in evaluation mode; afterwards it is as it was.
+
+    A stream does so for each token alone: whoever leaves it halfway finds the model unchanged.
+    """
     was_training = model.training
-    model.eval()
+    if was_training:
+        model.eval()
     try:
-        while length < end:
-            if start != window_start(length, block_size):  # at first, and when it hops
-                start, read = window_start(length, block_size), 0
-                caches = model.new_caches() if use_cache else None
-            window = text[:, start + read :].to(device)  # (B, T): what the caches lack
-            logits, _ = model(window, caches=caches)  # (B, T, V)
-            read = length - start if use_cache else 0
-            chance = probabilities(logits[:, -1].cpu(), temperature, top_k, top_p)  # (B, V)
-            column, drawn = [], []
-            for row, p, die in zip(rows, chance, dice, strict=True):
-                if length < len(row):  # its prompt goes on
-                    column.append(row[length])
-                    drawn.append(None)
-                elif length < len(row) + max_new_tokens:
-                    column.append(int(torch.multinomial(p, 1, generator=die)))
-                    drawn.append(column[-1])
-                else:  # it is done and waits for the others
-                    column.append(0)
-                    drawn.append(None)
-            text = torch.cat((text, torch.tensor(column)[:, None]), dim=1)  # (B, length + 1)
-            length += 1
-            yield drawn
+        yield
     finally:
-        model.train(was_training)
+        if was_training:
+            model.train()
