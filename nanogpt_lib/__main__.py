@@ -41,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     train = command("train", "train a preset from scratch, in a new run folder")
     add_text(train)
     add_device(train)
+    train.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
     train.add_argument("--preset", default="pocket", help="smoke, pocket, laptop or workshop")
     train.add_argument("--minutes", type=float, help="choose preset and steps to fill this time")
     train.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/PRESET)")
@@ -57,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     resume = command("resume", "go on with an interrupted run, exactly where it was")
     add_run(resume)
     add_text(resume, "where the run's text is now, if it has moved")
-    resume.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    add_device(resume)
     resume.add_argument("--more-steps", type=int, default=0, help="train so much longer")
 
     sample = command("sample", "let a trained model write")
@@ -88,7 +89,6 @@ def add_text(parser, help="a UTF-8 text file instead of Tiny Shakespeare"):
 
 def add_device(parser):
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
 
 
 def add_run(parser):
@@ -176,18 +176,20 @@ def run_resume(args) -> int:
 
 def tell(result) -> int:
     """Says how a run ended, lets the best checkpoint write, and says what to do next."""
+    from nanogpt_lib import runlog
     from nanogpt_lib.checkpoint import load_model
     from nanogpt_lib.milestones import read_loss
     from nanogpt_lib.sampling import generate
 
     folder, run = result.folder, result.run
+    shakespeare = runlog.read(folder).about["text"]["name"] == "Tiny Shakespeare"
     print(f"\n{run.stopped.capitalize()} after {run.step:,} steps. {result.verdict}")
     if result.whole_val_loss is not None:
         rungs = result.rungs
         print(f"Best checkpoint over the whole validation split: {result.whole_val_loss:.4f}.")
         print(read_loss(result.whole_val_loss, "val", rungs))
         model, tokenizer, _ = load_model(folder)
-        for prompt in ("ROMEO:", ""):
+        for prompt in ("ROMEO:", "") if shakespeare else ("",):
             text = generate(model, tokenizer, prompt, 250, seed=1, unknown="drop")
             print("\n" + "-" * 72 + f"\n{text.strip()}")
         print("-" * 72)
@@ -195,7 +197,8 @@ def tell(result) -> int:
     print("Next:")
     if run.stopped == "interrupted":
         print(f"  nanogpt resume {folder}    goes on where it stopped")
-    print(f'  nanogpt sample {folder} --prompt "JULIET:" --temperature 0.9')
+    prompt = '--prompt "JULIET:" ' if shakespeare else ""  # other texts may lack these letters
+    print(f"  nanogpt sample {folder} {prompt}--temperature 0.9")
     print("  make lab    opens the course: what happened here, step by step")
     return 0
 
@@ -206,8 +209,7 @@ def run_sample(args) -> int:
 
     model, tokenizer, _ = load_model(args.folder or newest_run())
     prompt = args.prompt.replace("\\n", "\n")
-    print(prompt, end="", flush=True)
-    for piece in stream(
+    pieces = stream(
         model,
         tokenizer,
         prompt,
@@ -219,7 +221,9 @@ def run_sample(args) -> int:
         seed=args.seed,
         unknown=args.unknown,
         use_cache=not args.no_cache,
-    ):
+    )
+    print(prompt + next(pieces, ""), end="", flush=True)  # nothing where the settings are wrong
+    for piece in pieces:
         print(piece, end="", flush=True)
     print()
     return 0
@@ -256,10 +260,15 @@ def main(argv=None) -> int:
     args = build_parser().parse_args(argv)
     warnings.showwarning = note
     try:
-        return args.run(args)
+        code = args.run(args)
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever reads the output has seen enough, as in `... | head`
+        sys.stdout = None  # what is left in it cannot be written at the end either
+        return 1
     except (ValueError, OSError, RuntimeError) as error:
         print(f"nanogpt: {error}", file=sys.stderr)
         return 2

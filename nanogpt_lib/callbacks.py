@@ -4,6 +4,7 @@ Each is an object with four methods that `training.train` calls. The order in wh
 given counts: a sample has to be written before it can be recorded.
 """
 
+import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -44,6 +45,8 @@ class WriteSample(Callback):
         self.max_new_tokens, self.seed = max_new_tokens, seed
 
     def on_eval(self, run):
+        if not math.isfinite(run.history[-1].val_loss):
+            return  # a model that diverged cannot write
         run.history[-1].sample = generate(
             run.model,
             self.tokenizer,
@@ -61,8 +64,8 @@ class Record(Callback):
         self.path = path
 
     def on_start(self, run):
+        runlog.rewind(self.path, run.step, evaluated=run.history[-1].step if run.history else -1)
         if run.step:
-            runlog.rewind(self.path, run.step)
             line = {"type": "resumed", "step": run.step, "time": runlog.now()}
             runlog.write_line(self.path, line)
 
@@ -83,6 +86,8 @@ class Checkpoints(Callback):
         self.saved_step = None
 
     def on_start(self, run):
+        for half_written in self.folder.glob("*.part"):  # by a program that was killed
+            half_written.unlink()
         if not run.step:  # from here on there is always something to resume
             self.save_last(run)
 

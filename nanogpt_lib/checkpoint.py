@@ -102,8 +102,13 @@ def load(path: str | Path) -> dict:
 
 def load_last(folder: str | Path) -> dict:
     """The newest snapshot in a run folder that is sound; says so where it is not last.pt."""
+    return load_sound(folder, (LAST, PREVIOUS))
+
+
+def load_sound(folder: str | Path, names: tuple[str, ...]) -> dict:
+    """The first of these snapshots in a run folder that is sound."""
     folder, problems = Path(folder), []
-    for name in (LAST, PREVIOUS):
+    for name in names:
         try:
             data = load(folder / name)
         except CheckpointError as error:
@@ -122,9 +127,7 @@ def load_model(path: str | Path) -> tuple[GPT, CharTokenizer, dict]:
     overfit). The model is on the CPU, in evaluation mode.
     """
     path = Path(path)
-    if path.is_dir():
-        path = path / BEST if (path / BEST).exists() else path / LAST
-    data = load(path)
+    data = load_sound(path, (BEST, LAST, PREVIOUS)) if path.is_dir() else load(path)
     model = GPT(GPTConfig(**data["model_config"]))
     model.load_state_dict(data["model"])
     return model.eval(), CharTokenizer.from_dict(data["tokenizer"]), data

@@ -9,12 +9,13 @@ import psutil
 from nanogpt_lib import sources
 from nanogpt_lib.callbacks import duration
 from nanogpt_lib.corpus import TextError, load_corpus
-from nanogpt_lib.device import check_causality, leak, pick_compute
+from nanogpt_lib.device import check_causality, pick_compute
 from nanogpt_lib.machine import machine, versions
 from nanogpt_lib.model import GPT, GPTConfig
 from nanogpt_lib.presets import PRESETS, seconds_per_step
 from nanogpt_lib.tokenizer import CharTokenizer
 
+COURSE = ("ipywidgets", "jupyterlab", "ipykernel", "nbval")  # Colab has not all of them
 OK, NOTE, FIX = "ok  ", "note", "FIX "
 
 
@@ -48,6 +49,8 @@ def examine_packages():
     for name, version in found.items():
         if version:
             yield OK, f"{name} {version}", None
+        elif name in COURSE:
+            yield NOTE, f"{name} is missing: only the notebooks need it", "make setup"
         else:
             yield FIX, f"{name} is missing", f"pip install {name}, or everything: make setup"
 
@@ -95,7 +98,7 @@ def examine_compute(device: str):
     model = GPT(GPTConfig()).to(compute.device)
     sound = check_causality(model, compute)
     if sound is compute:
-        yield OK, f"no future leaks through attention ({leak(model, compute):.0e})", None
+        yield OK, "attention sees the past only, as it must", None
     else:
         yield NOTE, sound.reason, f"training will use {sound.device.type}, {sound.dtype}"
     pocket = PRESETS["pocket"]
@@ -108,12 +111,25 @@ def examine_compute(device: str):
     )
 
 
-def report(text: str | None = None, device: str = "auto") -> bool:
-    """Prints all findings as they come; true if nothing has to be fixed."""
+def examine_briefly(text: str | None = None, device: str = "auto"):
+    """What a newcomer has to know: of Python and the packages only what is amiss, then the rest."""
+    basics = [*examine_python(), *examine_packages()]
+    amiss = [finding for finding in basics if finding[0] != OK]
+    yield from amiss or [(OK, f"{basics[0][1]} with all that the course needs", None)]
+    yield from examine_machine()
+    yield from examine_text(text)
+    yield from examine_compute(device)
+
+
+def report(text: str | None = None, device: str = "auto", short: bool = False) -> bool:
+    """Prints the findings as they come; true if nothing has to be fixed.
+
+    short: for a screen of the course, without a line for each package and without paths.
+    """
     fixes = 0
-    for level, what, remedy in examine(text, device):
+    for level, what, remedy in (examine_briefly if short else examine)(text, device):
         fixes += level == FIX
         print(f"[{level}] {what}" + (f"\n       -> {remedy}" if remedy else ""), flush=True)
     ready = "Ready." if not fixes else f"{fixes} to fix, see the arrows above."
-    print(f"\n{ready} Paste all of this into a bug report.")
+    print(f"\n{ready}" + ("" if short else " Paste all of this into a bug report."))
     return not fixes

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from contextlib import suppress
 
 
 class StopSign:
@@ -28,7 +29,8 @@ class StopSign:
         if self.seen:
             raise KeyboardInterrupt
         self.seen = True
-        print("\nStopping after this step (once more to stop at once) ...", flush=True)
+        with suppress(RuntimeError):  # where another print was interrupted, this one cannot run
+            print("\nStopping after this step (once more to stop at once) ...", flush=True)
 
     def __exit__(self, *error):
         if self.in_charge:

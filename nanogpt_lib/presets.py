@@ -100,14 +100,16 @@ def with_steps(preset: Preset, steps: int) -> Preset:
     """The preset trained for another number of steps, evaluated about eight times on the way.
 
     The quick evaluations are cut down until they take less than a tenth of the time: a token
-    costs about a third in evaluation of what it costs in training (no backward pass).
+    costs about a third in evaluation of what it costs in training (no backward pass). In a short
+    run there are fewer of them, but at least three: so many it takes to judge a curve.
     """
+    if steps < 0:
+        raise ValueError(f"steps must not be negative: {steps}")
     train = preset.train
-    interval = max(1, math.ceil(steps / 8))
-    evaluations = 1 + math.ceil(steps / interval)
-    affordable = 0.07 * steps * train.batch_size * 3  # sequences, in both splits together
-    batches = max(1, int(affordable / evaluations / 2 / 64))
-    batches = min(batches, train.eval_batches or 20)
+    affordable = 0.07 * steps * train.batch_size * 3 / 2 / 64  # batches, from each split
+    evaluations = max(3, min(9, int(affordable)))
+    interval = max(1, math.ceil(steps / (evaluations - 1)))
+    batches = max(1, min(int(affordable / evaluations), train.eval_batches or 20))
     quick = replace(train, max_steps=steps, eval_interval=interval, eval_batches=batches)
     return replace(preset, train=quick)
 
@@ -121,6 +123,8 @@ def seconds_per_step(preset: Preset, compute: Compute, vocab_size: int = 65) -> 
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
         run = start(GPT(size), ids, ids, config, compute)
         train(run, [clock])
+    if run.stopped == "interrupted":
+        raise KeyboardInterrupt  # there is nothing to save, and no reason to go on
     return clock.median()
 
 
@@ -155,8 +159,8 @@ def fit_to_time(minutes: float, compute: Compute | None = None, vocab_size=65, s
     cosine fits the steps; `callbacks.TimeBudget` corrects both on the way. spent: seconds of
     the minutes that are gone already.
     """
-    if not minutes > 0:
-        raise ValueError(f"minutes must be above 0, not {minutes}")
+    if not 0 < minutes < math.inf:
+        raise ValueError(f"minutes must be a number above 0, not {minutes}")
     began = time.perf_counter()
     compute = compute or pick_compute()
     fitting = get_preset("pocket")

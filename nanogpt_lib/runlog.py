@@ -63,16 +63,18 @@ def read(path: str | Path) -> Record:
     path = Path(path)
     path = path / RECORD if path.is_dir() else path
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = whole_lines(path)
     except FileNotFoundError:
         raise RecordError(f"there is no run record {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(f"{path} cannot be read: {error}") from None
     record = None
-    for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline is partial
+    for number, line in enumerate(lines, start=1):
         try:
             data = json.loads(line)
             kind = data["type"]
+            if record is None and kind != "run":
+                raise ValueError("the line that describes the run is missing")
             if kind == "run":
                 if data["format"] != FORMAT:
                     raise ValueError(f"format {data['format']}, this version reads {FORMAT}")
@@ -81,13 +83,19 @@ def read(path: str | Path) -> Record:
                 record.history.append(evaluation(data))
             elif kind in ("end", "result"):
                 setattr(record, kind, data)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise RecordError(
                 f"{path}, line {number} is not a line of a run record: {error!r}"
             ) from None
     if record is None:
         raise RecordError(f"{path} is empty, or its first line is missing")
     return record
+
+
+def whole_lines(path: Path) -> list[str]:
+    """The lines of a file; what follows the last newline was cut off, perhaps within a letter."""
+    data = path.read_bytes()
+    return data[: data.rfind(b"\n") + 1].decode().split("\n")[:-1]
 
 
 def evaluation(line: dict) -> Evaluation:
@@ -98,14 +106,19 @@ def evaluation(line: dict) -> Evaluation:
     return Evaluation(**values)
 
 
-def rewind(path: Path, step: int) -> None:
-    """Drops what was recorded after `step`, and a half line: a resumed run will do it again."""
+def rewind(path: Path, step: int, evaluated: int) -> None:
+    """Drops what was recorded after `step`, and a half line: a resumed run will do it again.
+
+    evaluated: the step of the last evaluation that the run knows of; later ones are dropped.
+    """
     if not path.exists():
         return
+    read(path)  # names the line that is malformed, if one is
     kept = []
-    for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
+    for line in whole_lines(path):
         data = json.loads(line)
-        if data["type"] not in ("end", "result") and data.get("step", 0) <= step:
+        known = {"run": 0, "eval": evaluated, "resumed": step}.get(data["type"], -1)
+        if data.get("step", 0) <= known:
             kept.append(line + "\n")
     with whole_file(path) as file:
         file.write("".join(kept).encode())

@@ -94,6 +94,8 @@ def train_preset(
     under `runs/` if not given. compute: chosen here if not given. callbacks: more of them,
     called after the usual ones. Raises corpus.TextError where the text is too short.
     """
+    if folder and (Path(folder) / runlog.RECORD).exists():
+        raise FileExistsError(f"{folder} holds a run already: resume it, or name another folder")
     data = prepare(text, max_symbols=max_symbols)
     size = replace(preset.model, vocab_size=data.tokenizer.vocab_size)
     check_length(data.train_ids, data.val_ids, size.block_size)
@@ -102,8 +104,6 @@ def train_preset(
     torch.manual_seed(preset.train.seed)
     run = start(GPT(size), data.train_ids, data.val_ids, preset.train, compute)
     folder = new_folder(Path("runs"), preset.name) if folder is None else Path(folder)
-    if (folder / runlog.RECORD).exists():
-        raise FileExistsError(f"{folder} holds a run already: resume it, or name another folder")
     first_line = {
         "type": "run",
         "format": runlog.FORMAT,
@@ -132,24 +132,32 @@ def resume(
 
     On the same CPU the result is that of an uninterrupted run, bit for bit. device: as for
     `device.pick_compute`. text: where the run's text is now, if it has moved. more_steps: raises
-    the number of steps, and stretches the cosine. Raises checkpoint.CheckpointError where there
-    is nothing sound to resume, and corpus.TextError where the text is not what it was.
+    the number of steps, lifts a time limit, and stretches the cosine. Raises
+    checkpoint.CheckpointError where there is nothing sound to resume, runlog.RecordError where
+    its record is lost, and corpus.TextError where the text is not what it was.
     """
+    if more_steps < 0:
+        raise ValueError(f"more_steps must not be negative: {more_steps}")
     folder = Path(folder)
     saved = checkpoint.load_last(folder)
+    runlog.read(folder)  # a record that cannot go on is named now, not after hours
     about = saved["about"]
     path = text or about["text"]
-    data = prepare(path, CharTokenizer.from_dict(saved["tokenizer"]))
-    if data.fingerprint != about["sha256"]:
+    if text is None and path and not Path(path).exists():
+        raise TextError(f"{path}, this run's text, is not there: give its new place with --text")
+    if fingerprint(load_corpus(path)) != about["sha256"]:
         raise TextError(
             f"{path or 'Tiny Shakespeare'} is not the text that this run began with; give that one "
             "with --text FILE, or start a new run"
         )
+    data = prepare(path, CharTokenizer.from_dict(saved["tokenizer"]))
     compute = pick_compute(device, tokens=1024, width=saved["model_config"]["n_embd"])
     if compute.device.type == saved["device"]:  # the precision it had: a probe may waver
         compute = pick_compute(compute.device.type, saved["dtype"])
     config = TrainConfig(**saved["train_config"])
-    config.max_steps += more_steps
+    if more_steps:
+        config.max_steps += more_steps
+        config.max_seconds = None
     model = GPT(GPTConfig(**saved["model_config"]))
     run = start(model, data.train_ids, data.val_ids, config, compute)
     checkpoint.restore(run, saved)

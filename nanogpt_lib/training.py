@@ -41,11 +41,13 @@ class TrainConfig:
     def __post_init__(self):
         positive = ("batch_size", "grad_accum", "eval_interval", "learning_rate", "grad_clip")
         for name in positive:
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be a number above 0, not {getattr(self, name)}")
         for name in ("max_steps", "warmup_steps", "min_lr", "weight_decay"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative: {getattr(self, name)}")
+        if not -(2**63) <= self.seed < 2**63:
+            raise ValueError(f"seed must be a whole number below 2**63, not {self.seed}")
         if self.grad_accum > self.batch_size:
             raise ValueError(
                 f"grad_accum ({self.grad_accum}) cannot exceed batch_size ({self.batch_size}): "
@@ -124,10 +126,7 @@ def make_optimizer(model: GPT, config: TrainConfig) -> torch.optim.AdamW:
         "betas": (config.beta1, config.beta2),
         "weight_decay": config.weight_decay,
     }
-    try:
-        return torch.optim.AdamW(groups, fused=True, **options)  # all tensors in one kernel
-    except (RuntimeError, ValueError):  # not on every device of every version
-        return torch.optim.AdamW(groups, **options)
+    return torch.optim.AdamW(groups, fused=True, **options)  # all tensors in one kernel
 
 
 @torch.no_grad()
@@ -195,10 +194,10 @@ def train(run: Run, callbacks=()) -> Run:
     training after the current step; nothing is lost, and calling `train` again goes on.
     """
     config, optimizer, scaler = run.config, run.optimizer, run.scaler
+    run.model.train()
     forward = compiled(run) if config.compile else run.model
     began = time.perf_counter() - run.seconds
     notify(callbacks, "on_start", run)
-    run.model.train()
     with StopSign() as stop:
         while True:
             run.seconds = time.perf_counter() - began
@@ -241,10 +240,10 @@ def backward(run: Run, forward, x, y) -> torch.Tensor:
                 loss += share.detach()
             return loss
         except RuntimeError as error:
-            if not is_out_of_memory(error) or run.config.grad_accum * 2 > len(x):
+            if not is_out_of_memory(error) or run.config.grad_accum >= len(x):
                 raise
         run.optimizer.zero_grad(set_to_none=True)
-        run.config.grad_accum *= 2
+        run.config.grad_accum = min(2 * run.config.grad_accum, len(x))
         print(f"Not enough memory: computing each batch in {run.config.grad_accum} parts from now")
         torch.cuda.empty_cache()
 
@@ -291,8 +290,9 @@ def compiled(run: Run):
     """The model through torch.compile where that works here; the model itself where not."""
     try:
         fast = torch.compile(run.model)
-        x = run.train_ids[None, : run.model.config.block_size]
-        with run.compute.autocast():
+        part = math.ceil(run.config.batch_size / run.config.grad_accum)
+        x = run.train_ids[: run.model.config.block_size].repeat(part, 1)  # as in training
+        with torch.random.fork_rng(devices=[]), run.compute.autocast():  # as if it had not been
             fast(x, x)[1].backward()  # compilation happens at the first use
         run.optimizer.zero_grad(set_to_none=True)
         return fast

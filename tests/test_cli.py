@@ -1,0 +1,521 @@
+"""The command line: every command with real files, and every mistake answered in one line."""
+
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+import nanogpt_lib
+from nanogpt_lib import doctor, machine, runlog, runs, sources
+from nanogpt_lib.__main__ import build_parser, main, seconds_running
+from nanogpt_lib.callbacks import duration
+
+COMMANDS = ("doctor", "data", "train", "resume", "sample", "plot")
+QUICK = ["train", "--preset", "smoke", "--steps", "4", "--device", "cpu", "--dtype", "float32"]
+
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory):
+    """What a newcomer does first, in an empty folder: (that folder, what was printed)."""
+    folder = tmp_path_factory.mktemp("newcomer")
+    command = [sys.executable, "-m", "nanogpt_lib", "train", "--preset", "smoke"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return folder, done.stdout
+
+
+@pytest.fixture
+def at_home(first_run, monkeypatch):
+    """In the folder of the first run."""
+    monkeypatch.chdir(first_run[0])
+    return first_run[0]
+
+
+@pytest.fixture
+def nanogpt(capsys, tmp_path, monkeypatch):
+    """Runs a command in this process, in an empty folder: (exit code, its output, its errors)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args):
+        capsys.readouterr()
+        try:
+            code = main([str(arg) for arg in args])
+        except SystemExit as exit:  # argparse leaves so
+            code = exit.code
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def sample(nanogpt, at_home):
+    """`nanogpt sample` from the first run."""
+    return lambda *args: nanogpt("sample", "-n", 50, "--seed", 1, *args)
+
+
+def fails(result, *words):
+    """The command ended with 2 and one line of error, which holds these words."""
+    code, _, errors = result
+    lines = [line for line in errors.splitlines() if not line.startswith("note: ")]
+    assert code == 2 and len(lines) == 1 and lines[0].startswith("nanogpt: "), result
+    for word in words:
+        assert word in lines[0], result
+
+
+# --- train ---
+
+
+@pytest.fixture(scope="module")
+def three_runs(text, tmp_path_factory):
+    """A folder in which the same training was called with the seeds 1, 1 and 2."""
+    folder = tmp_path_factory.mktemp("three")
+    (folder / "own.txt").write_text(text[:5000], encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for seed in ("1", "1", "2"):
+            before = {p: p.read_bytes() for p in (folder / "runs").rglob("*.*")}
+            assert main([*QUICK, "--text", "own.txt", "--seed", seed]) == 0
+            assert all(path.read_bytes() == data for path, data in before.items())
+    return folder
+
+
+def test_training_again_makes_another_folder_and_touches_nothing(three_runs):
+    names = {path.name for path in (three_runs / "runs").iterdir()}
+    assert names == {"smoke", "smoke-2", "smoke-3"}
+
+
+def test_the_seed_decides_weights_and_batches(three_runs):
+    one, again, other = (
+        [point.val_loss for point in runlog.read(three_runs / "runs" / name).history]
+        for name in ("smoke", "smoke-2", "smoke-3")
+    )
+    assert one == again
+    assert one[0] != other[0]
+
+
+def test_the_newest_run_is_the_one_written_to_last(nanogpt, three_runs, monkeypatch):
+    monkeypatch.chdir(three_runs)
+    later = time.time() + 100
+    os.utime(three_runs / "runs" / "smoke-2" / "run.jsonl", (later, later))
+    assert str(Path("runs", "smoke-2", "loss.png")) in nanogpt("plot")[1]
+
+
+def test_a_first_run_tells_everything_a_newcomer_needs(first_run):
+    folder, output = first_run
+    for words in (
+        "Preset smoke: seconds",
+        "Computing on ",
+        "step     0/30  train 4.1",
+        "knows nothing",
+        "Finished after 30 steps.",
+        "Best checkpoint over the whole validation split: 3.",
+        "ROMEO:",
+        f"The curve: {Path('runs', 'smoke', 'loss.png')}",
+        f'nanogpt sample {Path("runs", "smoke")} --prompt "JULIET:"',
+    ):
+        assert words in output
+    made = {path.name for path in (folder / "runs" / "smoke").iterdir()}
+    assert made == {"run.jsonl", "last.pt", "previous.pt", "best.pt", "loss.png"}
+    assert (folder / "runs" / "smoke" / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in folder.iterdir()] == ["runs"]  # and nothing else lies about
+
+
+def test_its_record_says_what_was_done_where(first_run):
+    record = runlog.read(first_run[0] / "runs" / "smoke")
+    assert record.about["text"]["sha256"] == sources.SHA256
+    assert record.about["preset"] == "smoke" and len(record.about["ladder"]) == 7
+    assert [point.step for point in record.history] == [0, 10, 20, 30]
+    assert record.end["stopped"] == "finished"
+    assert record.result["whole_val_loss"] < record.about["ladder"][0]["loss"]
+    assert record.result["peak_memory_gib"] is None or record.result["peak_memory_gib"] > 0
+
+
+def test_the_options_of_train_reach_the_run(nanogpt, tmp_path):
+    many = "".join(map(chr, range(0x4E00, 0x4E00 + 30_000)))  # symbols; a cap makes them few
+    (tmp_path / "own.txt").write_text(many, encoding="utf-8")
+    options = "--batch-size 6 --grad-accum 3 --lr 0.02 --dropout 0.3 --eval-interval 3 --seed 5"
+    args = [*QUICK, "--text", "own.txt", "--out", "my run", "--max-symbols", "20"]
+    assert nanogpt(*args, *options.split())[0] == 0
+    about = runlog.read("my run").about
+    train, model = about["train_config"], about["model"]
+    assert (train["batch_size"], train["grad_accum"], train["max_steps"]) == (6, 3, 4)
+    assert (train["learning_rate"], train["min_lr"]) == (0.02, 0.002)
+    assert (train["eval_interval"], train["seed"]) == (3, 5)
+    assert (model["dropout"], model["vocab_size"]) == (0.3, 20)
+
+
+def test_a_run_that_diverges_ends_well_and_says_what_to_do(nanogpt, text, tmp_path):
+    (tmp_path / "own.txt").write_text(text[:5000], encoding="utf-8")
+    code, output, errors = nanogpt(*QUICK, "--text", "own.txt", "--lr", "1e30")
+    assert code == 0 and errors == ""
+    assert "Diverged" in output and "Lower the learning rate" in output
+    record = runlog.read(tmp_path / "runs" / "smoke")
+    assert math.isnan(record.history[-1].val_loss) and math.isfinite(record.history[0].val_loss)
+    assert record.result["step"] == 0  # the best checkpoint is the last one that was sound
+    assert nanogpt("sample", "-n", "5")[0] == 0
+    assert nanogpt("plot")[0] == 0
+
+
+def test_a_few_minutes_choose_preset_and_steps(nanogpt, text, tmp_path):
+    (tmp_path / "own.txt").write_text(text[:20_000], encoding="utf-8")
+    args = ["--minutes", "0.02", "--text", "own.txt", "--device", "cpu", "--dtype", "float32"]
+    code, output, _ = nanogpt("train", *args)
+    assert code == 0
+    assert re.search(r"For 0\.02 minutes here: pocket, [\d,]+ steps?\.", output)
+    assert runlog.read(tmp_path / "runs" / "pocket").end["stopped"] in ("finished", "out of time")
+
+
+@pytest.mark.parametrize(
+    "option, words",
+    [
+        ("--steps -1", "steps must not be negative: -1"),
+        ("--minutes 0", "minutes must be a number above 0, not 0"),
+        ("--minutes nan", "minutes must be a number above 0, not nan"),
+        ("--minutes inf", "minutes must be a number above 0, not inf"),
+        ("--lr nan", "learning_rate must be a number above 0, not nan"),
+        ("--lr 0", "learning_rate must be a number above 0, not 0"),
+        ("--lr inf", "learning_rate must be a number above 0, not inf"),
+        ("--dropout 2", "dropout must lie in [0, 1), not 2"),
+        ("--dropout nan", "dropout must lie in [0, 1), not nan"),
+        ("--batch-size 0", "batch_size must be a number above 0, not 0"),
+        ("--grad-accum 0", "grad_accum must be a number above 0, not 0"),
+        ("--grad-accum 99", "grad_accum (99) cannot exceed batch_size (8)"),
+        ("--eval-interval 0", "eval_interval must be a number above 0, not 0"),
+        ("--seed 99999999999999999999", "seed must be a whole number below 2**63"),
+        ("--preset nope", "no preset 'nope'; there are smoke, pocket, laptop, workshop"),
+        ("--device tpu", "device must be"),
+        ("--dtype int8", "dtype must be"),
+        ("--max-symbols 1", "max_symbols must leave room"),
+    ],
+)
+def test_a_silly_option_is_answered_in_one_line(nanogpt, tmp_path, option, words):
+    fails(nanogpt(*QUICK, *option.split()), words)
+    assert list(tmp_path.iterdir()) == []  # no folder of a run that never was
+
+
+@pytest.mark.parametrize("option", ["--steps many", "--lr low", "--nonsense", "--unknown oops"])
+def test_a_word_where_a_number_should_be_is_answered_at_once(nanogpt, option):
+    command = "sample" if "unknown" in option else "train"
+    code, _, errors = nanogpt(command, *option.split())
+    assert code == 2 and errors.splitlines()[-1].startswith("nanogpt")
+
+
+def test_no_steps_at_all_show_an_untrained_model(nanogpt, text, tmp_path):
+    (tmp_path / "own.txt").write_text(text[:5000], encoding="utf-8")
+    code, output, _ = nanogpt(*QUICK, "--text", "own.txt", "--steps", 0)
+    assert code == 0 and "Finished after 0 steps." in output
+
+
+def test_a_folder_that_holds_a_run_is_not_trained_into(nanogpt, at_home):
+    fails(nanogpt(*QUICK, "--out", "runs/smoke"), "holds a run already", "name another folder")
+
+
+def test_a_full_disk_ends_a_run_in_one_line(nanogpt, text, tmp_path, monkeypatch):
+    resource = pytest.importorskip("resource", reason="a limit on file sizes, as POSIX has it")
+    (tmp_path / "own.txt").write_text(text[:5000], encoding="utf-8")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))  # enough for the first one
+    try:
+        result = nanogpt(*QUICK, "--text", "own.txt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    fails(result, "next.pt could not be written", "free some space and resume")
+    monkeypatch.chdir(tmp_path.parent)
+    assert nanogpt("resume", tmp_path / "runs" / "smoke")[0] == 0  # with space, from anywhere
+
+
+# --- own texts ---
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data.replace(b"\n", b"\r\n"),
+        lambda data: b"\xef\xbb\xbf" + data,
+        lambda data: data.replace(b"\n", b"\r"),
+    ],
+    ids=["from Windows", "with a byte order mark", "from an old Mac"],
+)
+def test_a_text_is_the_same_whatever_its_editor_did(nanogpt, text, tmp_path, change):
+    plain = text[:5000].encode()
+    (tmp_path / "plain.txt").write_bytes(plain)
+    (tmp_path / "odd.txt").write_bytes(change(plain))
+    outputs = [nanogpt("data", "--text", name)[1] for name in ("plain.txt", "odd.txt")]
+    assert outputs[0] == outputs[1] and "4,500 characters to train on" in outputs[0]
+
+
+def test_an_own_text_is_trained_on_and_sampled_in_its_own_letters(nanogpt, tmp_path):
+    greek = "Ἐν ἀρχῇ ἦν ὁ λόγος, καὶ ὁ λόγος ἦν πρὸς τὸν θεόν.\n" * 60
+    (tmp_path / "greek.txt").write_text(greek, encoding="utf-8")
+    code, output, _ = nanogpt(*QUICK, "--text", "greek.txt")
+    assert code == 0 and "ROMEO" not in output and "JULIET" not in output
+    code, output, _ = nanogpt("sample", "-n", "30", "--prompt", "λόγος")
+    assert code == 0 and output.startswith("λόγος") and set(output) <= set(greek)
+    assert runlog.read(tmp_path / "runs" / "smoke").about["text"]["name"] == "greek.txt"
+
+
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        ("grün".encode("latin-1") * 500, ("is not UTF-8", "iconv")),
+        ("To be".encode("utf-16"), ("is not UTF-8",)),
+        (b"to be " * 20, ("too short for a context of 32", "at least 330")),
+        (b"", ("is empty",)),
+        (
+            "".join(map(chr, range(0x4E00, 0x4E00 + 30_000))).encode(),
+            ("30,000 distinct characters", "--max-symbols 1000"),
+        ),
+        (None, ("cannot be read", "No such file")),
+    ],
+    ids=["latin-1", "utf-16", "too short", "empty", "30,000 symbols", "missing"],
+)
+def test_a_text_that_cannot_be_trained_on_is_named_with_the_way_out(nanogpt, tmp_path, data, words):
+    if data is not None:
+        (tmp_path / "own.txt").write_bytes(data)
+    fails(nanogpt(*QUICK, "--text", "own.txt"), *words)
+    assert not (tmp_path / "runs").exists()
+
+
+# --- data, plot, doctor ---
+
+
+def test_data_shows_the_corpus_and_its_ladder(nanogpt):
+    code, output, errors = nanogpt("data")
+    assert code == 0 and errors == ""
+    assert "1,003,854 characters to train on, 111,540 to validate" in output
+    assert "65 distinct:" in output and "4.174  uniform guess" in output
+    assert str(sources.data_dir() / sources.FILE_NAME) in output
+
+
+def test_plot_draws_the_newest_run(nanogpt, at_home):
+    curve = at_home / "runs" / "smoke" / "loss.png"
+    before = curve.read_bytes()
+    curve.unlink()
+    code, output, _ = nanogpt("plot")
+    assert code == 0 and "Step 30: training loss 3." in output
+    assert curve.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["resume", "sample", "plot"])
+def test_without_any_run_the_way_out_is_named(nanogpt, command):
+    fails(nanogpt(command), "there is no run in runs/ yet: `nanogpt train` makes one")
+    fails(nanogpt(command, "nowhere"), "there is no", "nowhere")
+
+
+def test_doctor_finds_this_machine_ready(nanogpt):
+    code, output, _ = nanogpt("doctor", "--device", "cpu")
+    assert code == 0, output
+    for words in ("Python 3.", "torch 2.", "memory: ", "65 of them distinct", "the past only"):
+        assert words in output
+    assert re.search(r"a `pocket` step takes \d+ ms: `nanogpt train` takes about \d", output)
+    assert "Ready. Paste all of this into a bug report." in output
+
+
+def test_doctor_says_what_to_fix_and_how(nanogpt, tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "PACKAGES", ("torch", "no-such-thing", "nbval-of-the-future"))
+    monkeypatch.setattr(doctor, "COURSE", ("nbval-of-the-future",))
+    code, output, _ = nanogpt("doctor", "--text", "gone.txt", "--device", "nope")
+    assert code == 1
+    assert "[FIX ] no-such-thing is missing\n       -> pip install no-such-thing" in output
+    assert "[note] nbval-of-the-future is missing: only the notebooks need it" in output
+    assert (
+        "[FIX ] the text cannot be used\n       -> " in output
+        and "gone.txt cannot be read" in output
+    )
+    assert "[FIX ] the device\n       -> device must be" in output
+    assert "3 to fix, see the arrows above." in output
+
+
+def test_doctor_looks_at_text_memory_disk_and_environment(tmp_path, monkeypatch):
+    (tmp_path / "own.txt").write_text("to be or not to be " * 100, encoding="utf-8")
+    ((level, what, remedy),) = doctor.examine_text(str(tmp_path / "own.txt"))
+    assert level == doctor.NOTE and "1,900 characters, 7 of them" in what and "little" in remedy
+    monkeypatch.setenv("NANOGPT_DATA", str(tmp_path / "empty"))
+    ((level, _, remedy),) = doctor.examine_text(None)
+    assert level == doctor.NOTE and "nanogpt data fetches it" in remedy
+
+    memory = psutil.virtual_memory()
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory._replace(available=2**30))
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: type(memory)(*[0] * len(memory)))
+    _, (level, _, remedy), (disk, _, free) = doctor.examine_machine()
+    assert level == doctor.NOTE and "--grad-accum 8" in remedy
+    assert disk == doctor.FIX and "free 1 GiB" in free
+
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    _, (level, what, remedy) = doctor.examine_python()
+    assert level == doctor.NOTE and "no virtual environment" in what and "make setup" in remedy
+
+
+def test_the_short_form_for_the_course_shows_no_paths(capsys):
+    assert not doctor.report(device="nope", short=True)
+    output = capsys.readouterr().out
+    assert sys.prefix not in output and "1 to fix, see the arrows above." in output
+
+
+def test_the_record_s_machine_names_no_person_and_no_path():
+    about = json.dumps(machine.machine() | machine.versions())
+    assert str(Path.home()) not in about and os.sep + "home" not in about
+    assert machine.machine()["cores"] >= 1 and machine.machine()["memory_gib"] > 0.5
+    assert machine.versions()["torch"] == torch.__version__.split("+")[0] or "+" in about
+
+
+def test_on_other_systems_the_machine_tells_what_it_can(monkeypatch):
+    def no_such_file(*args, **kwargs):
+        raise FileNotFoundError
+
+    with monkeypatch.context() as mac:  # it has no /proc
+        mac.setattr("builtins.open", no_such_file)
+        assert isinstance(machine.processor(), str)
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla T4")
+    assert machine.gpu() == "Tesla T4"
+    if sys.platform != "win32":
+        assert machine.peak_memory_gib() is None
+
+
+# --- sample ---
+
+
+def test_sample_writes_so_many_characters_after_the_prompt(sample):
+    code, output, errors = sample("--prompt", "ROMEO:")
+    assert (code, errors) == (0, "")
+    assert output.startswith("ROMEO:") and len(output) == len("ROMEO:") + 50 + len("\n")
+
+
+def test_a_prompt_may_hold_new_lines_and_be_empty(sample):
+    assert sample("--prompt", r"Who?\nI!")[1].startswith("Who?\nI!")
+    assert len(sample()[1]) == 51
+    assert sample("-n", 0, "--prompt", "Hi")[1] == "Hi\n"
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["--greedy", "--temperature 0", "--temperature 1.5", "--top-k 1", "--top-p 0.5", "--no-cache"],
+)
+def test_every_option_of_sample_works_and_the_same_seed_gives_the_same_text(sample, options):
+    one, two = sample(*options.split()), sample(*options.split())
+    assert one == two and one[0] == 0 and len(one[1]) == 51
+
+
+def test_the_likeliest_is_chosen_by_each_option_that_asks_for_it(sample):
+    texts = [sample(*o.split())[1] for o in ("--greedy", "--temperature 0", "--top-k 1")]
+    assert len(set(texts)) == 1
+    assert sample("--no-cache") == sample()
+    assert sample("--seed", 2) != sample()
+
+
+def test_characters_the_model_does_not_know_are_named_before_anything_is_printed(sample):
+    result = sample("--prompt", "Zürich")
+    fails(result, "'ü' (U+00FC)", "--unknown drop")
+    assert result[1] == ""  # on a terminal the error stands on a line of its own
+    for unknown in ("drop", "replace"):
+        assert sample("--prompt", "Zürich", "--unknown", unknown)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "option, words",
+    [
+        ("--temperature -1", "temperature must be"),
+        ("--temperature nan", "temperature must be"),
+        ("--top-k 0", "top_k must be"),
+        ("--top-p 0", "top_p must lie"),
+        ("--top-p 1.1", "top_p must lie"),
+        ("-n -5", "max_new_tokens must be"),
+        ("--seed 99999999999999999999", "seed must be"),
+    ],
+)
+def test_a_silly_option_of_sample_is_answered_in_one_line(sample, option, words):
+    result = sample(*option.split())
+    fails(result, words)
+    assert result[1] == ""
+
+
+def test_a_prompt_longer_than_the_context_is_cut_with_a_note(sample):
+    code, output, errors = sample("--prompt", "word " * 20)
+    assert code == 0 and output.startswith("word " * 20)
+    assert errors.startswith("note: the prompt has 100 tokens and the context 32")
+
+
+def test_a_damaged_checkpoint_is_named(sample, tmp_path):
+    (tmp_path / "best.pt").write_bytes(b"")
+    fails(sample(tmp_path / "best.pt"), "best.pt is damaged or not a checkpoint")
+
+
+# --- the program itself ---
+
+
+def python(*args, **kwargs):
+    return subprocess.run([sys.executable, *args], capture_output=True, text=True, **kwargs)
+
+
+def test_help_and_typing_errors_answer_without_importing_pytorch():
+    program = (
+        "import sys, nanogpt_lib; from nanogpt_lib.__main__ import main\n"
+        "for args in {}:\n"
+        "    try: main(args)\n"
+        "    except SystemExit as exit: print('exit', exit.code)\n"
+        "print(sorted({{'torch', 'numpy', 'matplotlib'}} & set(sys.modules)))\n"
+    )
+    asked = [["--help"], *([command, "--help"] for command in COMMANDS), ["trian"], []]
+    done = python("-c", program.format(asked))
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "[]"  # none of them was imported
+    exits = [line for line in lines if line.startswith("exit")]
+    assert exits == ["exit 0"] * (1 + len(COMMANDS)) + ["exit 2", "exit 2"]
+    assert "Traceback" not in done.stderr and "first steps:" in done.stdout
+
+
+def test_every_option_has_a_word_of_help():
+    (commands,) = (a for a in build_parser()._actions if a.dest == "command")
+    assert set(COMMANDS) <= set(commands.choices)
+    for parser in commands.choices.values():
+        assert all(action.help for action in parser._actions)
+
+
+def test_names_come_from_the_package_and_are_listed():
+    for name in nanogpt_lib.__all__:
+        assert getattr(nanogpt_lib, name) and name in dir(nanogpt_lib)
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        nanogpt_lib.nonsense  # noqa: B018
+
+
+def test_a_terminal_that_knows_few_letters_does_not_stop_the_program(tmp_path):
+    (tmp_path / "own.txt").write_text("Ἐν ἀρχῇ ἦν ὁ λόγος 語 " * 50, encoding="utf-8")
+    env = {**os.environ, "PYTHONIOENCODING": "cp1252"}  # as on Windows
+    command = ["-m", "nanogpt_lib", "data", "--text", "own.txt"]
+    done = python(*command, cwd=tmp_path, env=env, encoding="utf-8")
+    assert done.returncode == 0 and "λ" in done.stdout and done.stderr == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a closed pipe, as POSIX has it")
+def test_a_reader_that_has_seen_enough_gets_no_traceback(at_home):
+    env = {**os.environ, "PYTHONUNBUFFERED": ""}  # so that all is written at the very end
+    command = [sys.executable, "-m", "nanogpt_lib", "plot"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+    process.stdout.close()  # as `head -1` does after a line
+    assert process.stderr.read() == b""
+    assert process.wait() == 1
+    process.stderr.close()
+
+
+def test_ctrl_c_before_the_training_ends_the_program_with_one_word(nanogpt, monkeypatch):
+    monkeypatch.setattr(runs, "prepare", lambda text: signal.raise_signal(signal.SIGINT))
+    code, _, errors = nanogpt("data")
+    assert code == 130 and errors == "\nStopped.\n"
+
+
+def test_times_are_told_in_words():
+    told = [duration(seconds) for seconds in (0.4, 59.4, 59.6, 200, 3599.6, 7500)]
+    assert told == ["0 s", "59 s", "1 min 00 s", "3 min 20 s", "1 h 00 min", "2 h 05 min"]
+    assert 0 < seconds_running() < 10**6

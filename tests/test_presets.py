@@ -1,0 +1,259 @@
+"""Presets, and how a run is fitted to the time there is."""
+
+import math
+import signal
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from nanogpt_lib import presets, training
+from nanogpt_lib.callbacks import Callback, TimeBudget
+from nanogpt_lib.device import Compute
+from nanogpt_lib.model import GPT, GPTConfig
+from nanogpt_lib.presets import PRESETS, fit_to_time, get_preset, seconds_per_step, with_steps
+from nanogpt_lib.training import TrainConfig, lr_at, start, train
+
+CPU = Compute(torch.device("cpu"), torch.float32, "the same everywhere")
+NAMES = st.sampled_from(sorted(PRESETS))
+TRAIN_TOKENS, VAL_TOKENS = 1_003_854, 111_540  # Tiny Shakespeare's splits
+
+
+# --- the presets ---
+
+
+def test_workshop_is_the_talk_s_model():
+    preset = get_preset("workshop")
+    m, t = preset.model, preset.train
+    assert (m.block_size, m.n_layer, m.n_head, m.n_embd, m.bias) == (256, 6, 6, 384, True)
+    assert (t.max_steps, t.batch_size, t.warmup_steps, t.grad_clip) == (5000, 64, 100, 1.0)
+    assert (t.learning_rate, t.min_lr, m.dropout) == (1e-3, 1e-4, 0.2)
+    assert GPT(m).num_params() == 10_770_816
+    assert GPT(replace(m, bias=False)).num_params() == 10_745_088
+
+
+def test_pocket_has_the_shape_of_nanogpt_s_preset_for_cpus():
+    m, t = get_preset("pocket").model, get_preset("pocket").train
+    assert (m.block_size, m.n_layer, m.n_head, m.n_embd) == (64, 4, 4, 128)
+    assert t.batch_size == 12
+    assert GPT(replace(m, bias=False)).num_params() == 804_096  # as nanoGPT counts it
+
+
+def test_larger_presets_cost_more_and_each_says_what_it_is_for():
+    sizes = [presets.cost(PRESETS[name]) for name in ("smoke", "pocket", "laptop", "workshop")]
+    assert sizes == sorted(sizes) and len(set(sizes)) == len(PRESETS)
+    assert all(preset.purpose and preset.name == name for name, preset in PRESETS.items())
+
+
+def test_one_variable_makes_every_preset_another(monkeypatch):
+    monkeypatch.setenv("NANOGPT_PRESET", "smoke")
+    assert get_preset("workshop").name == "smoke"
+    monkeypatch.setenv("NANOGPT_PRESET", "")
+    assert get_preset("workshop").name == "workshop"
+
+
+def test_a_preset_that_does_not_exist_is_named_beside_those_that_do(monkeypatch):
+    with pytest.raises(ValueError, match="no preset 'huge'; there are smoke, pocket, laptop, work"):
+        get_preset("huge")
+    monkeypatch.setenv("NANOGPT_PRESET", "nope")
+    with pytest.raises(ValueError, match="no preset 'nope'"):
+        get_preset("pocket")
+
+
+# --- another number of steps ---
+
+
+def evaluation_share(preset):
+    """The part of a run's arithmetic that its evaluations take, and how many they are.
+
+    Without the backward pass a token costs a third.
+    """
+    t, T = preset.train, preset.model.block_size
+    evaluations = 1 + math.ceil(t.max_steps / t.eval_interval)
+    sequences = 0
+    for tokens in (TRAIN_TOKENS, VAL_TOKENS):
+        windows = tokens // T
+        n = t.eval_batches or math.ceil(VAL_TOKENS / T / 64)
+        sequences += evaluations * min(windows, n * 64)
+    cost = sequences / 3
+    return cost / (cost + t.max_steps * t.batch_size), evaluations
+
+
+@pytest.mark.parametrize("name", ["pocket", "laptop", "workshop"])
+def test_a_preset_s_own_evaluations_take_less_than_a_tenth(name):
+    assert evaluation_share(PRESETS[name])[0] < 0.1
+
+
+@settings(deadline=None, max_examples=500)
+@given(NAMES, st.integers(1, 30_000))
+def test_for_any_steps_evaluations_take_less_than_a_tenth_or_are_as_few_as_can_be(name, steps):
+    preset = with_steps(PRESETS[name], steps)
+    share, evaluations = evaluation_share(preset)
+    assert preset.train.max_steps == steps
+    assert evaluations <= 9
+    assert share < 0.1 or (evaluations <= 3 and preset.train.eval_batches == 1)
+    assert evaluations >= min(3, steps + 1)  # so many it takes to judge a curve
+
+
+@given(NAMES, st.integers(1, 30_000))
+def test_nothing_but_steps_and_evaluations_changes(name, steps):
+    preset, before = with_steps(PRESETS[name], steps), PRESETS[name]
+    same = {k: getattr(before.train, k) for k in ("max_steps", "eval_interval", "eval_batches")}
+    assert replace(preset, train=replace(preset.train, **same)) == before
+
+
+def test_no_steps_are_few_and_fewer_are_refused():
+    assert with_steps(PRESETS["smoke"], 0).train.max_steps == 0
+    with pytest.raises(ValueError, match="steps must not be negative: -1"):
+        with_steps(PRESETS["smoke"], -1)
+
+
+# --- a number of minutes ---
+
+
+def planned(minutes, speed, spent=0.0):
+    """What is planned on a machine of that speed (arithmetic a second), and a step's seconds."""
+
+    def pace(preset, compute=None, vocab_size=65):
+        return presets.cost(preset) / speed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(presets, "seconds_per_step", pace)
+        preset = fit_to_time(minutes, CPU, spent=spent)
+    return preset, pace(preset)
+
+
+speeds = st.floats(7, 13).map(lambda exponent: 10**exponent)  # from a small board to a large GPU
+
+
+@settings(deadline=None)
+@given(st.floats(0.1, 120), speeds)
+def test_the_plan_fits_the_time_on_any_machine(minutes, speed):
+    preset, pace = planned(minutes, speed)
+    t = preset.train
+    assert t.max_steps >= 1 and 0 < t.max_seconds <= minutes * 60
+    share, _ = evaluation_share(preset)
+    assume(share < 0.1)  # the shortest runs are left to TimeBudget
+    assert t.max_steps == 1 or t.max_steps * pace / (1 - share) <= minutes * 60
+
+
+@settings(deadline=None)
+@given(st.floats(0.1, 60), st.floats(1, 10), speeds)
+def test_more_time_never_means_a_smaller_preset(minutes, factor, speed):
+    less, _ = planned(minutes, speed)
+    more, _ = planned(minutes * factor, speed)
+    order = list(PRESETS)
+    assert order.index(more.name) >= order.index(less.name)
+    if more.name == less.name:
+        assert more.train.max_steps >= less.train.max_steps
+
+
+def test_slow_machines_get_small_presets_and_fast_ones_large():
+    workshop = presets.cost(PRESETS["workshop"])
+    assert planned(8, speed=workshop / 9)[0].name == "pocket"  # 9 s a step of workshop
+    assert planned(8, speed=workshop / 0.5)[0].name == "laptop"
+    preset, _ = planned(8, speed=workshop / 0.02)  # a good GPU
+    assert preset.name == "workshop" and preset.train.max_steps > 5000
+    endless, _ = planned(600, speed=workshop / 0.02)  # it has long learnt what it can
+    assert endless.train.max_steps == presets.MOST * 5000
+
+
+def test_time_that_is_gone_already_is_taken_off():
+    whole, rest = planned(10, speed=1e8)[0], planned(10, speed=1e8, spent=120)[0]
+    assert rest.train.max_seconds == pytest.approx(whole.train.max_seconds - 0.95 * 120, abs=1)
+    assert rest.train.max_steps < whole.train.max_steps
+
+
+@pytest.mark.parametrize("minutes", [0, -1, math.nan, math.inf])
+def test_minutes_that_make_no_sense_are_refused(minutes):
+    with pytest.raises(ValueError, match=f"minutes must be a number above 0, not {minutes}"):
+        fit_to_time(minutes, CPU)
+
+
+# --- measuring a step ---
+
+
+def test_measuring_leaves_the_dice_alone():
+    before = torch.get_rng_state()
+    assert seconds_per_step(PRESETS["smoke"], CPU) > 0
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_slow_machine_is_not_kept_busy_for_long(ids):
+    clock = presets.StepClock(patience=0.0)
+    run = start(GPT(GPTConfig(n_layer=1, n_head=1, n_embd=8)), *ids, TrainConfig(max_steps=6), CPU)
+    run.config.eval_batches = 1
+    train(run, [clock])
+    assert run.step == 2 and clock.median() > 0  # the first step warms up, one is measured
+
+
+def test_ctrl_c_while_measuring_ends_the_program_and_not_just_the_measurement(monkeypatch):
+    class InterruptedClock(presets.StepClock):
+        def on_step(self, run):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(presets, "StepClock", InterruptedClock)
+    with pytest.raises(KeyboardInterrupt):
+        seconds_per_step(PRESETS["smoke"], CPU)
+
+
+# --- the budget during a run ---
+
+
+class Clock(Callback):
+    """A clock that goes on by as many seconds at each step as the machine takes."""
+
+    def __init__(self, pace):
+        self.pace, self.now = pace, 0.0
+
+    def perf_counter(self):
+        return self.now
+
+    def on_step(self, run):
+        self.now += self.pace(self.now)
+
+
+def run_with_clock(ids, monkeypatch, pace, budget=40.0, max_steps=1000):
+    clock = Clock(pace)
+    monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=clock.perf_counter))
+    model = GPT(GPTConfig(vocab_size=65, block_size=4, n_layer=1, n_head=1, n_embd=4))
+    config = TrainConfig(
+        max_steps=max_steps, batch_size=1, eval_interval=10**6, max_seconds=budget, eval_batches=1
+    )
+    return train(start(model, ids[0][:1000], ids[1][:100], config, CPU), [clock, TimeBudget()])
+
+
+@pytest.mark.parametrize("factor", [0.3, 1.0, 2.0, 5.0])
+def test_a_machine_that_changes_its_speed_half_way_ends_in_time_at_the_lowest_rate(
+    ids, monkeypatch, factor
+):
+    def pace(now):
+        return 0.25 if now < 20 else 0.25 * factor
+
+    run = run_with_clock(ids, monkeypatch, pace)
+    assert 36 <= run.seconds <= 40 + 0.25 * factor  # the time is used, and over by a step at most
+    assert run.lr < 1.2 * run.config.min_lr
+    assert lr_at(run.step, run.config) == pytest.approx(run.config.min_lr, rel=0.1)
+
+
+def test_a_slow_first_step_does_not_shorten_the_run(ids, monkeypatch):
+    run = run_with_clock(ids, monkeypatch, lambda now: 0.2 if now else 10.0)
+    assert run.step > 130  # 30 seconds are left for steps of 0.2
+
+
+def test_the_budget_never_asks_for_more_steps_than_were_wanted(ids, monkeypatch):
+    run = run_with_clock(ids, monkeypatch, lambda now: 0.001, max_steps=50)
+    assert run.stopped == "finished" and run.step == 50
+
+
+def test_without_a_time_limit_the_budget_changes_nothing(ids, monkeypatch):
+    run = run_with_clock(ids, monkeypatch, lambda now: 100.0, budget=None, max_steps=10)
+    assert run.stopped == "finished" and run.step == run.config.max_steps == 10
+
+
+def test_a_machine_that_stands_still_is_stopped_by_the_clock(ids, monkeypatch):
+    run = run_with_clock(ids, monkeypatch, lambda now: 30.0)
+    assert run.stopped == "out of time" and run.step == 2
