@@ -435,15 +435,14 @@ def histograms(named, title="", xlabel="", bins=60) -> Figure:
     return figure
 
 
-def curve_and_sample(history, rungs=(), title="", lines=11, width=42, highest=4.8) -> Figure:
+def curve_and_sample(history, rungs=(), title="", lines=11, width=40, highest=4.8) -> Figure:
     """A curve over the ladder, and beside it what the model wrote at its last evaluation.
 
     highest: where the losses' axis ends, the same in all pictures that are to be compared; what
     lies above is drawn at its edge as a triangle.
     """
-    figure = Figure(figsize=(10, 3.7), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
-    left, right = figure.subplots(1, 2, width_ratios=(5, 4))
+    figure = Figure(figsize=(10, 3.9), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1))
     draw_rungs(left, rungs)
     draw_losses(left, history)
     for losses, colour in (("train_loss", TRAIN), ("val_loss", VALIDATION)):
@@ -451,8 +450,10 @@ def curve_and_sample(history, rungs=(), title="", lines=11, width=42, highest=4.
         left.plot(above, [highest] * len(above), "^", color=colour, clip_on=False)
     left.set(xlabel="step", ylabel="loss (nats a token)", ylim=(0, highest))
     left.set_xlim(0, history[-1].step * 1.02 or 1)
+    left.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=2, frameon=False, fontsize=9)
     left.spines[["top", "right"]].set_visible(False)
     draw_sample(right, history[-1], lines, width)
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     return figure
 
 
@@ -469,22 +470,25 @@ def draw_sample(axes, point, lines: int, width: int) -> None:
     axes.spines[:].set_visible(False)
 
 
-def curves_beside(histories, rungs=(), title="", columns=2, highest=4.3) -> Figure:
+def curves_beside(histories, rungs=(), title="", columns=2, highest=4.8) -> Figure:
     """Curves of several runs on one scale, over the ladder; histories: {name: evaluations}."""
     rows = math.ceil(len(histories) / columns)
-    figure = Figure(figsize=(10, 0.6 + 2.7 * rows), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure = Figure(figsize=(10, 0.8 + 2.5 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
     for axes, (name, history) in zip(grid, histories.items(), strict=False):
         for rung in rungs:
             axes.axhline(rung["loss"], color=RUNG, linewidth=0.6, linestyle=(0, (4, 4)), zorder=0)
         draw_losses(axes, history)
-        axes.set_title(name, loc="left", fontsize=11)
+        handles, labels = axes.get_legend_handles_labels()
+        axes.get_legend().remove()  # one for all of them, below
+        axes.set_title(f"{name} ({labels[-1]})", loc="left", fontsize=10.5)
         axes.set_ylim(0, highest)
         axes.spines[["top", "right"]].set_visible(False)
         axes.label_outer()
     figure.supxlabel("step", fontsize=10)
     figure.supylabel("loss (nats a token)", fontsize=10)
+    figure.legend(handles[:2], labels[:2], loc="outside upper right", ncols=2, frameon=False)
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     return figure
 
 

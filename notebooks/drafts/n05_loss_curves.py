@@ -61,7 +61,7 @@ def best_step_as_loss(history):
     "it stops where the curve first turns upwards. Curves are noisy: a lower place may follow."
 )
 def best_step_before_the_first_rise(history):
-    for now, following in zip(history, history[1:], strict=False):
+    for now, following in zip(history, history[1:], strict=False):  # noqa: RUF007
         if following.val_loss > now.val_loss:
             return now.step
     return history[-1].step
@@ -276,7 +276,7 @@ by_ear = question(
     question="Four samples of one run, in order from the highest loss to the lowest.",
     minutes=4,
     level=2,
-    answer="@@",
+    answer="BDAC",
     same=lambda given, right: str(given).replace(",", "").replace(" ", "").upper() == right,
     hints=[
         "Which one has letters, but not even words of a usual length? It comes first.",
@@ -284,7 +284,10 @@ by_ear = question(
     ],
     praise="fragments, then short words, then words and a speaker's name in its place.",
     mistakes={
-        "@@r": "that is the order from the lowest loss to the highest: turn it round.",
+        "CADB": "that is the order from the lowest loss to the highest: turn it round.",
+        "DBAC": "the first two are exchanged: B has letters, but hardly a word of a usual length.",
+        "BADC": "the middle two are exchanged: A has more words that exist than D.",
+        "BDCA": "the last two are exchanged: C holds whole phrases, A invents half of its words.",
     },
 )
 
@@ -304,8 +307,8 @@ SIGNS = {
         "the weights are flung about."
     ),
     "learning rate too low": (
-        "Too low a rate gives a smooth curve that creeps down and is far from any floor when the "
-        "run ends."
+        "Too low a rate gives a quiet, smooth curve that gets nowhere near the floor in the steps "
+        "that it has."
     ),
     "validation leaked": (
         "With a leak the validation loss goes down with the training loss, both below what a model "
@@ -376,7 +379,7 @@ patient_d = patient(
 )
 patient_e = patient(
     "e",
-    "Here both curves are smooth and alike, and still on their way down at the end.",
+    "Here both curves are smooth and alike, and end at 2.7, which a healthy run passes early.",
     [
         "Nothing jumps, nothing parts, nothing is too good. Is it finished?",
         "How far down the ladder did it get, and how far does a healthy run get in that time?",

@@ -1,0 +1,98 @@
+"""Runs the course's notebooks afresh, in order, and keeps their outputs: `make notebooks`.
+
+Each runs in place in a kernel of its own, with the real presets. What depends on the moment or the
+machine (time stamps, widget state, Python's version) is taken out, so that a diff shows what has
+changed. A notebook that raises an error or writes to stderr is left as it was.
+
+    python tools/run_notebooks.py                          # all of them
+    python tools/run_notebooks.py notebooks/03_model.ipynb # some of them
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+from nanogpt_lib.files import whole_file
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+KEPT_OF_NOTEBOOK = ("kernelspec", "accelerator", "colab")
+KEPT_OF_CELL = ("tags", "exercise", "jupyter")
+WIDGET = "application/vnd.jupyter.widget-view+json"  # shows nothing without its kernel
+
+
+def main(paths: list[Path]) -> int:
+    for name in ("NANOGPT_PRESET", "NANOGPT_STRICT"):  # the course as a learner finds it
+        os.environ.pop(name, None)
+    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else the debugger writes to stderr
+    refused = 0
+    for path in paths:
+        began = time.perf_counter()
+        notebook = nbformat.read(path, as_version=4)
+        trouble = run(notebook, path.parent)
+        took = f"{time.perf_counter() - began:.0f} s"
+        if trouble:
+            refused += 1
+            print(f"{path.stem}: left as it was after {took}. {trouble}", flush=True)
+            continue
+        tidy(notebook)
+        with whole_file(path) as file:
+            file.write(nbformat.writes(notebook).rstrip("\n").encode() + b"\n")
+        print(f"{path.stem}: {took}, {path.stat().st_size / 1000:.0f} kB", flush=True)
+    return min(refused, 1)
+
+
+def run(notebook, folder: Path) -> str | None:
+    """Executes all cells of a notebook, in place; returns what went wrong, or None."""
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        timeout=None,
+        record_timing=False,
+        store_widget_state=False,
+        resources={"metadata": {"path": str(folder)}},
+    )
+    try:
+        client.execute()
+    except (CellExecutionError, DeadKernelError) as error:
+        return f"It raised an error:\n{error}"
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.get("name") == "stderr":
+                return f"It wrote to stderr:\n{output.text}\nin the cell\n{cell.source}"
+    return None
+
+
+def tidy(notebook) -> None:
+    """Takes out, in place, what would differ in another run or on another machine."""
+    metadata = {k: v for k, v in notebook.metadata.items() if k in KEPT_OF_NOTEBOOK}
+    notebook.metadata = nbformat.from_dict(metadata)
+    notebook.metadata.language_info = {"name": "python"}
+    for cell in notebook.cells:
+        kept = {k: v for k, v in cell.metadata.items() if k in KEPT_OF_CELL}
+        cell.metadata = nbformat.from_dict(kept)
+        if cell.cell_type == "code":
+            cell.outputs = joined(cell.outputs)
+            for output in cell.outputs:
+                output.get("data", {}).pop(WIDGET, None)
+
+
+def joined(outputs: list) -> list:
+    """Outputs with neighbouring pieces of text made one: where they are cut depends on timing."""
+    whole = []
+    for output in outputs:
+        if output.output_type == "stream" and whole and whole[-1].get("name") == output.name:
+            whole[-1].text += output.text
+        else:
+            whole.append(output)
+    return whole
+
+
+if __name__ == "__main__":
+    sys.exit(
+        main([Path(arg).resolve() for arg in sys.argv[1:]] or sorted(NOTEBOOKS.glob("*.ipynb")))
+    )
