@@ -88,6 +88,7 @@ def draw_batches(axes, batches, max_steps: int) -> None:
 
 def draw_landmarks(axes, history, rungs=()) -> None:
     """The name of each landmark where the validation loss first reaches it, above the curve."""
+    axes.margins(y=0.1)  # room for the first name
     reached = set()
     for point in history:
         name = read_loss(point.val_loss, "val", rungs).landmark
