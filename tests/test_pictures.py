@@ -3,6 +3,7 @@
 import torch
 
 from nanogpt_lib import plots
+from nanogpt_lib.training import Evaluation
 
 
 def words(figure) -> list[str]:
@@ -33,3 +34,25 @@ def test_a_heatmap_shows_the_matrix_with_rows_down_and_columns_across():
     assert torch.equal(torch.tensor(axes.images[0].get_array().data), matrix)
     assert [t.get_text() for t in axes.get_yticklabels()] == ["q", "\u21b5"]
     assert [t.get_text() for t in axes.get_xticklabels()] == ["u", "a", r"\$"]
+
+
+def test_each_attention_map_is_drawn_under_its_name():
+    maps = [torch.eye(4), torch.full((4, 4), 0.25), torch.ones(4, 4).tril()]
+    figure = plots.attention_maps(maps, "a b\n", ["self", "all", "past"])
+    for axes, weights, name in zip(figure.axes, maps, ["self", "all", "past"], strict=False):
+        assert torch.equal(torch.tensor(axes.images[0].get_array().data), weights)
+        assert axes.get_title(loc="left") == name
+
+
+def test_runs_beside_each_other_show_their_own_curves():
+    def history(*losses):
+        points = enumerate(losses)
+        return [Evaluation(10 * i, 100 * i, i, 1e-3, loss - 0.1, loss) for i, loss in points]
+
+    runs = {"good": history(4.0, 2.5, 2.0), "bad": history(4.0, 3.5, 3.9)}
+    figure = plots.curves_beside(runs, rungs=[{"k": 0, "name": "frequencies", "loss": 3.3}])
+    for axes, (name, points) in zip(figure.axes, runs.items(), strict=False):
+        assert axes.get_title(loc="left").startswith(f"{name} (best validation")
+        curves = [list(line.get_ydata()) for line in axes.lines]
+        assert [p.val_loss for p in points] in curves
+        assert [p.train_loss for p in points] in curves
