@@ -12,14 +12,19 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+COLAB := $(VENV)/colab
 
-.PHONY: train test lab setup doctor notebooks lint format lock clean
+.PHONY: train test test-colab lab setup doctor notebooks badges lint format lock clean
 
 train: setup
 	@$(BIN)/nanogpt train $(ARGS)
 
 test: setup
 	@$(BIN)/python -m pytest -n 2 --cov=nanogpt_lib --cov-report=term
+
+# Every notebook with Google Colab's own versions, in a second environment: about 5 minutes.
+test-colab: $(COLAB)/ready
+	@COLAB_PYTHON=$(COLAB)/bin/python $(BIN)/python -m pytest tests/colab_course.py
 
 lab: setup
 	@$(BIN)/jupyter lab notebooks
@@ -31,6 +36,10 @@ doctor: setup
 notebooks: setup
 	@$(BIN)/python tools/run_notebooks.py $(ARGS)
 
+# Badges, set-up cells and links anew, after the course has moved: Repository in pyproject.toml.
+badges: setup
+	@$(BIN)/python tools/colab.py $(ARGS)
+
 setup: $(READY)
 
 # Done again only where the requirements have changed.
@@ -39,14 +48,27 @@ $(READY): requirements.txt pyproject.toml
 	  f"Python {v[0]}.{v[1]} is not supported: choose 3.11, 3.12 or 3.13 with make PYTHON=python3.12")'
 	@echo "Setting up $(VENV) (once; PyTorch is large) ..."
 	@$(PYTHON) -m venv $(VENV) || { echo "On Debian and Ubuntu: apt install python3-venv"; exit 1; }
-ifeq ($(TORCH),cpu)
-	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend cpu \
-	  "$$(grep '^torch==' requirements.txt)"
-endif
+	$(call small_torch,$(VENV))
 	@$(BIN)/python -m pip install --quiet -r requirements.txt
 	@$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
+
+$(COLAB)/ready: $(READY) tests/colab-requirements.txt
+	@echo "Setting up $(COLAB) with Colab's versions (once) ..."
+	@$(PYTHON) -m venv --clear $(COLAB)
+	$(call small_torch,$(COLAB))
+	@$(COLAB)/bin/python -m pip install --quiet -r tests/colab-requirements.txt \
+	  "$$(grep '^torch==' requirements.txt)"
+	@touch $@
+
+# PyTorch's CPU build, installed first so that nothing brings the large one. $(1): an environment.
+ifeq ($(TORCH),cpu)
+define small_torch
+@$(BIN)/python -m pip install --quiet uv
+@$(BIN)/uv pip install --quiet --python $(1)/bin/python --torch-backend cpu \
+  "$$(grep '^torch==' requirements.txt)"
+endef
+endif
 
 lint: setup
 	@$(BIN)/ruff check .

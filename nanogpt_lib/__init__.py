@@ -19,6 +19,8 @@ _HOME = {
     "runs": ("resume", "train_preset"),
     "milestones": ("read_loss", "verdict"),
     "sampling": ("generate", "probabilities", "stream"),
+    "playback": ("replay",),
+    "board": ("compare",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = sorted(_MODULE_OF)

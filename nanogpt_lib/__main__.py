@@ -14,6 +14,8 @@ first steps:
   nanogpt sample --prompt "ROMEO:"  let it write
   nanogpt train --minutes 8         the best that this machine can do in 8 minutes
   nanogpt train --text my.txt       your own text
+  nanogpt replay                    watch a recorded run in a minute
+  nanogpt compare                   all your runs on one plot
 """
 
 
@@ -42,8 +44,10 @@ def build_parser() -> argparse.ArgumentParser:
     add_text(train)
     add_device(train)
     train.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
-    train.add_argument("--preset", default="pocket", help="smoke, pocket, laptop or workshop")
-    train.add_argument("--minutes", type=float, help="choose preset and steps to fill this time")
+    train.add_argument("--preset", help="smoke, pocket (the default), laptop or workshop")
+    train.add_argument(
+        "--minutes", type=float, help="fill this time: with the preset named, or the best one"
+    )
     train.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/PRESET)")
     train.add_argument("--steps", type=int, help="optimiser steps")
     train.add_argument("--batch-size", type=int, help="sequences a step")
@@ -54,12 +58,14 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, help="of weights and batches")
     train.add_argument("--compile", action="store_true", help="use torch.compile where it works")
     train.add_argument("--max-symbols", type=int, help="cap on distinct characters of the text")
+    add_copy(train)
 
     resume = command("resume", "go on with an interrupted run, exactly where it was")
     add_run(resume)
     add_text(resume, "where the run's text is now, if it has moved")
     add_device(resume)
     resume.add_argument("--more-steps", type=int, default=0, help="train so much longer")
+    add_copy(resume)
 
     sample = command("sample", "let a trained model write")
     add_run(sample)
@@ -80,6 +86,44 @@ def build_parser() -> argparse.ArgumentParser:
 
     plot = command("plot", "draw a run's curve again from its record")
     add_run(plot)
+
+    replay = command("replay", "play a recorded run as if it were training now")
+    replay.add_argument(
+        "record",
+        nargs="?",
+        default="pocket",
+        metavar="RUN",
+        help="run folder, record file or name of a recorded run (default: pocket)",
+    )
+    replay.add_argument("--seconds", type=float, help="how long it takes (default: a minute)")
+    replay.add_argument("--speed", type=float, help="instead: times as fast as it really was")
+    replay.add_argument("--linger", type=float, help="seconds to stay at a landmark (default 2)")
+
+    compare = command("compare", "put many runs on one plot and in one table, the best first")
+    compare.epilog = (
+        "A class board: everybody copies run.jsonl out of the run folder, calls it by their own "
+        "name (alice.jsonl) and hands it in; then compare the folder that holds them all."
+    )
+    compare.add_argument(
+        "records",
+        nargs="*",
+        metavar="RUN",
+        help="run folders, record files, names of recorded runs, or folders of these, searched "
+        "deeply (default: runs)",
+    )
+    compare.add_argument(
+        "--by",
+        default="tokens",
+        choices=("tokens", "steps", "seconds"),
+        help="what the curves are drawn over (default: tokens)",
+    )
+    compare.add_argument(
+        "--out",
+        type=Path,
+        default=Path("compare.png"),
+        metavar="FILE",
+        help="where the picture goes (default: compare.png)",
+    )
     return parser
 
 
@@ -89,6 +133,15 @@ def add_text(parser, help="a UTF-8 text file instead of Tiny Shakespeare"):
 
 def add_device(parser):
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+
+
+def add_copy(parser):
+    parser.add_argument(
+        "--copy-to",
+        type=Path,
+        metavar="DIR",
+        help="keep a copy there at each evaluation; `resume` goes on from it, too",
+    )
 
 
 def add_run(parser):
@@ -138,10 +191,10 @@ def run_train(args) -> int:
     from nanogpt_lib.presets import fit_to_time, get_preset, with_steps
     from nanogpt_lib.runs import train_preset
 
-    preset = get_preset(args.preset)
+    preset = get_preset(args.preset or "pocket")
     if args.minutes is not None:
         compute = pick_compute(args.device, args.dtype)
-        preset = fit_to_time(args.minutes, compute, spent=seconds_running())
+        preset = fit_to_time(args.minutes, compute, spent=seconds_running(), name=args.preset)
         print(
             f"For {args.minutes:g} minutes here: {preset.name}, {preset.train.max_steps:,} steps."
         )
@@ -163,15 +216,39 @@ def run_train(args) -> int:
     tokens = preset.train.batch_size * model.block_size
     compute = pick_compute(args.device, args.dtype, tokens, model.n_embd)
     print(f"Preset {preset.name}: {preset.purpose}.\nComputing on {compute}.")
-    result = train_preset(preset, args.text, args.out, compute, args.max_symbols)
+    result = train_preset(
+        preset,
+        args.text,
+        args.out,
+        compute,
+        args.max_symbols,
+        command=as_typed(args),
+        copy_to=args.copy_to,
+    )
     return tell(result)
+
+
+def as_typed(args) -> str:
+    """The command, for the record of its run: without the folders of this machine."""
+    import shlex
+
+    defaults = vars(build_parser().parse_args([args.command]))
+    words = ["nanogpt", args.command]
+    for name, value in vars(args).items():
+        if value == defaults[name] or name in ("out", "copy_to"):
+            continue
+        words.append("--" + name.replace("_", "-"))
+        if value is not True:
+            words.append(Path(value).name if name == "text" else str(value))
+    return shlex.join(words)
 
 
 def run_resume(args) -> int:
     from nanogpt_lib.runs import resume
 
     folder = args.folder or newest_run()
-    return tell(resume(folder, args.device, text=args.text, more_steps=args.more_steps))
+    more = {"more_steps": args.more_steps, "copy_to": args.copy_to}
+    return tell(resume(folder, args.device, text=args.text, **more))
 
 
 def tell(result) -> int:
@@ -237,6 +314,23 @@ def run_plot(args) -> int:
     folder = args.folder or newest_run()
     print(summary(runlog.read(folder).history))
     print(f"The curve: {draw(folder)}")
+    return 0
+
+
+def run_replay(args) -> int:
+    from nanogpt_lib.playback import replay
+
+    replay(args.record, args.speed, args.seconds, args.linger)
+    return 0
+
+
+def run_compare(args) -> int:
+    from nanogpt_lib.board import compare
+
+    compared = compare(*args.records, by=args.by)
+    print(compared)
+    compared.save(args.out)
+    print(f"The curves: {args.out}")
     return 0
 
 

@@ -5,6 +5,7 @@ given counts: a sample has to be written before it can be recorded.
 """
 
 import math
+import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from nanogpt_lib import checkpoint, runlog
+from nanogpt_lib.files import whole_file
 from nanogpt_lib.milestones import read_loss
 from nanogpt_lib.sampling import generate
 from nanogpt_lib.training import Run
@@ -107,6 +109,36 @@ class Checkpoints(Callback):
         self.saved_step = run.step
 
 
+class CopyTo(Callback):
+    """Keeps a copy of the run elsewhere, as on a cloud drive; give it after `Checkpoints`.
+
+    Where that fails, because the drive is full or gone, the training says so and goes on.
+    """
+
+    def __init__(self, folder: Path, to: Path):
+        self.folder, self.to = Path(folder), Path(to)
+
+    def on_eval(self, run):
+        try:
+            copy_run(self.folder, self.to)
+        except OSError as error:
+            print(f"note: no copy in {self.to} at step {run.step:,}: {error}", file=sys.stderr)
+
+    on_end = on_eval
+
+
+def copy_run(folder: Path, to: Path) -> None:
+    """Copies what a run needs to go on, each file whole or not at all.
+
+    The record comes first and the checkpoint last: if the copying ends in between, the checkpoint
+    is the older one, and resuming drops what the record says of later steps.
+    """
+    for name in (runlog.RECORD, checkpoint.BEST, checkpoint.LAST):
+        if (folder / name).exists():
+            with open(folder / name, "rb") as source, whole_file(to / name) as copy:
+                shutil.copyfileobj(source, copy)
+
+
 class TimeBudget(Callback):
     """Fits the number of steps, and so the cosine, to `config.max_seconds`.
 
@@ -152,10 +184,11 @@ class Progress(Callback):
             leave=False,
             disable=None,
         )  # disable=None: no bar where the output is no terminal
+        self.say("Losses in nats a token, * at the lowest so far. In samples, / is a new line.")
 
     def on_step(self, run):
         self.bar.total = run.config.max_steps
-        if run.step % 10 == 0 and not self.bar.disable:
+        if run.step % 10 == 0 and run.loss is not None and not self.bar.disable:
             self.bar.set_postfix(loss=f"{run.loss.item():.3f}", refresh=False)
         self.bar.update()
 
@@ -201,5 +234,5 @@ def duration(seconds: float) -> str:
 
 
 def one_line(text: str, width: int = 90) -> str:
-    """The beginning of a text on one line, newlines as arrows."""
+    """The beginning of a text on one line, newlines as strokes."""
     return text.strip().replace("\n", " / ")[:width]

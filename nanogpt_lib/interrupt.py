@@ -9,11 +9,11 @@ class StopSign:
     """Inside `with StopSign() as stop`, Ctrl-C makes `stop` true instead of raising.
 
     So a loop can finish its step and save. A second Ctrl-C raises KeyboardInterrupt at once.
-    The stop button of a notebook sends the same signal.
+    The stop button of a notebook sends the same signal. words: what is printed then.
     """
 
-    def __init__(self):
-        self.seen = False
+    def __init__(self, words="\nStopping after this step (once more to stop at once) ..."):
+        self.seen, self.words = False, words
 
     def __bool__(self):
         return self.seen
@@ -30,7 +30,7 @@ class StopSign:
             raise KeyboardInterrupt
         self.seen = True
         with suppress(RuntimeError):  # where another print was interrupted, this one cannot run
-            print("\nStopping after this step (once more to stop at once) ...", flush=True)
+            print(self.words, end="\n" if self.words else "", flush=True)
 
     def __exit__(self, *error):
         if self.in_charge:

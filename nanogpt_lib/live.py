@@ -49,7 +49,8 @@ class LivePlot(Callback):
     def on_step(self, run):
         if self.plain:
             return self.plain.on_step(run)
-        self.waiting.append((run.step, run.loss))
+        if run.loss is not None:  # a recorded run knows those of its evaluations only
+            self.waiting.append((run.step, run.loss))
         now = time.perf_counter()
         if now >= self.next_words:
             self.refresh(run, picture=now >= self.next_picture)

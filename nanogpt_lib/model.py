@@ -37,6 +37,7 @@ class GPTConfig:
             value = getattr(self, name)
             if not (isinstance(value, Integral) and value >= 1):
                 raise ValueError(f"{name} must be a whole number from 1 up, not {value!r}")
+            setattr(self, name, int(value))  # a number of NumPy's could not be saved safely
         if self.n_embd % self.n_head:
             raise ValueError(
                 f"n_embd ({self.n_embd}) must be a multiple of n_head ({self.n_head}): "
@@ -44,6 +45,7 @@ class GPTConfig:
             )
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout must lie in [0, 1), not {self.dropout}")
+        self.dropout = float(self.dropout)
 
 
 class KVCache:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from nanogpt_lib.milestones import read_loss, verdict
+from nanogpt_lib.milestones import helpful, read_loss, verdict
 from nanogpt_lib.training import Evaluation, TrainConfig, lr_at
 
 # Distinguishable with any kind of colour vision (Okabe & Ito 2008).
@@ -41,7 +41,7 @@ def loss_figure(
     if landmarks:
         draw_landmarks(above, history, rungs)
     above.set_ylabel("loss (nats a token)")
-    above.set_title(title or "Loss", loc="left", fontweight="bold")
+    above.set_title(title or "Loss", loc="left", fontweight="bold", parse_math=False)
     steps = range(0, config.max_steps + 1, max(1, config.max_steps // 400))
     below.plot(steps, [lr_at(step, config) for step in steps], color=RATE, linewidth=1.5)
     below.set_ylabel("learning\nrate")
@@ -70,6 +70,7 @@ def draw_rungs(axes, rungs) -> None:
             va="center",
             fontsize=8.5,
             color="#555555",
+            parse_math=False,  # a dollar in a name is a dollar
         )
 
 
@@ -253,8 +254,9 @@ def lines(
 ) -> Figure:
     """Curves over the same x, each named at its right end.
 
-    x: numbers. named: {name: as many numbers as x}. log: the axes with logarithmic scale, such
-    as "x" or "xy". levels: {name: value}, drawn as thin horizontal lines.
+    x: numbers. named: {name: as many numbers as x, or fewer where a curve ends early}. log: the
+    axes with logarithmic scale, such as "x" or "xy". levels: {name: value}, drawn as thin
+    horizontal lines.
     """
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
@@ -269,7 +271,7 @@ def lines(
     for i, (name, values) in enumerate(named.items()):
         values, colour = [float(value) for value in values], PALETTE[i % len(PALETTE)]
         dashes = "solid" if i < 4 else (0, (5, 2))  # colour is not all that tells them apart
-        axes.plot(x, values, color=colour, linewidth=1.8, linestyle=dashes)
+        axes.plot(x[: len(values)], values, color=colour, linewidth=1.8, linestyle=dashes)
         last = next((v for v in reversed(values) if math.isfinite(v)), math.nan)
         ends.append((last, name, colour))
     for name, value in (levels or {}).items():
@@ -442,8 +444,9 @@ def curve_and_sample(history, rungs=(), title="", lines=11, width=40, highest=4.
     highest: where the losses' axis ends, the same in all pictures that are to be compared; what
     lies above is drawn at its edge as a triangle.
     """
-    figure = Figure(figsize=(10, 3.9), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1))
+    figure = Figure(figsize=(10, 3.9))
+    left, right = figure.subplots(1, 2)
+    figure.subplots_adjust(left=0.06, right=0.99, bottom=0.13, top=0.82, wspace=0.6)
     draw_rungs(left, rungs)
     draw_losses(left, history)
     for losses, colour in (("train_loss", TRAIN), ("val_loss", VALIDATION)):
@@ -451,7 +454,7 @@ def curve_and_sample(history, rungs=(), title="", lines=11, width=40, highest=4.
         left.plot(above, [highest] * len(above), "^", color=colour, clip_on=False)
     left.set(xlabel="step", ylabel="loss (nats a token)", ylim=(0, highest))
     left.set_xlim(0, history[-1].step * 1.02 or 1)
-    left.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=2, frameon=False, fontsize=9)
+    left.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=3, frameon=False, fontsize=9)
     left.spines[["top", "right"]].set_visible(False)
     draw_sample(right, history[-1], lines, width)
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
@@ -573,3 +576,70 @@ def model_map(config) -> Figure:
     for x, words in shapes:
         axes.text(x, -0.8, words, ha="center", va="center", fontsize=9.5, color=TRAIN)
     return figure
+
+
+def board(curves, ranked, xlabel="", rungs=(), title="", stand_out=6) -> Figure:
+    """Validation losses of many runs: the best few in colour and named, all others grey.
+
+    curves: {name: (x, losses)}. ranked: names, the best first; those of other runs cannot be
+    compared and are dotted. rungs: rows of `ngram.ladder`, drawn as lines.
+    """
+    figure = Figure(figsize=(10, 5.6), layout="constrained")
+    axes = figure.subplots()
+    ends, few = [], ranked[:stand_out]
+    for name, (x, losses) in curves.items():
+        if name not in few:
+            dashes = "solid" if name in ranked else (0, (1, 2))
+            axes.plot(x, losses, color="#b5b5b5", linewidth=1, linestyle=dashes, zorder=1)
+    for i, name in reversed(list(enumerate(few))):  # the best on top of all
+        x, losses = curves[name]
+        colour, best = PALETTE[i], min(v for v in losses if math.isfinite(v))
+        axes.plot(x, losses, color=colour, linewidth=3 if i == 0 else 2, zorder=3)
+        place = x[losses.index(best)]
+        axes.plot(place, best, "o", color=colour, markersize=13, clip_on=False, zorder=4)
+        number = {"ha": "center", "va": "center_baseline", "fontsize": 8, "fontweight": "bold"}
+        axes.text(place, best, str(i + 1), color="white", zorder=5, **number)
+        last = next(v for v in reversed(losses) if math.isfinite(v))
+        ends.append((last, f"{i + 1}. {short(name)}  {best:.3f}", colour))
+    # From below the best to above what nine runs in ten have reached: there the race is decided.
+    lowest = [min((v for v in curves[name][1] if math.isfinite(v)), default=4) for name in ranked]
+    low, high = min(lowest, default=0), sorted(lowest or [4])[int(0.9 * (len(lowest) - 0.5))]
+    axes.set_ylim(low - 0.1 * (high - low) - 0.02, high + 0.4 * (high - low) + 0.2)
+    axes.margins(x=0)
+    axes.set_xlim(left=0)
+    name_rungs(axes, rungs)
+    name_ends(axes, ends)
+    axes.set(xlabel=xlabel, ylabel="validation loss (nats a token)")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.set_title(title, loc="left", fontweight="bold", parse_math=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def name_rungs(axes, rungs) -> None:
+    """The rungs of the ladder that help, as thin lines, named above their right end."""
+    bottom, top = axes.get_ylim()
+    named = math.inf
+    for rung in helpful(rungs):
+        if named - rung["loss"] < 0.04 * (top - bottom):  # too close to the one above it
+            continue
+        named = rung["loss"]
+        axes.axhline(rung["loss"], color=RUNG, linewidth=0.6, linestyle=(0, (4, 4)), zorder=0)
+        axes.annotate(
+            rung["name"],
+            xy=(1, rung["loss"]),
+            xycoords=("axes fraction", "data"),
+            xytext=(-3, 1.5),
+            textcoords="offset points",
+            ha="right",
+            fontsize=7.5,
+            color=RUNG,
+            parse_math=False,
+            zorder=0,
+            annotation_clip=True,
+        )
+
+
+def short(name: str, most=26) -> str:
+    """A name for a picture: not too long, and without mathematics."""
+    return (name if len(name) <= most else name[: most - 1] + "\u2026").replace("$", r"\$")

@@ -152,18 +152,42 @@ def cost(preset: Preset) -> int:
     return m.n_layer * m.n_embd**2 * preset.train.batch_size * m.block_size
 
 
-def fit_to_time(minutes: float, compute: Compute | None = None, vocab_size=65, spent=0.0) -> Preset:
+def fit_to_time(
+    minutes: float,
+    compute: Compute | None = None,
+    vocab_size: int = 65,
+    spent: float = 0.0,
+    name: str | None = None,
+) -> Preset:
     """The preset and the number of steps that make the most of so many minutes here.
 
-    It measures a `pocket` step, guesses from it which larger preset would get through enough of
-    its steps, and measures that one before it believes so. The steps fill the time, and the
-    cosine fits the steps; `callbacks.TimeBudget` corrects both on the way. spent: seconds of
-    the minutes that are gone already.
+    The steps fill the time, and the cosine fits the steps; `callbacks.TimeBudget` corrects both
+    on the way. spent: seconds of the minutes that are gone already. name: the preset to fit; it
+    is chosen by measurement if not given.
     """
     if not 0 < minutes < math.inf:
         raise ValueError(f"minutes must be a number above 0, not {minutes}")
     began = time.perf_counter()
     compute = compute or pick_compute()
+    if name:
+        fitting = get_preset(name)
+        pace, most = seconds_per_step(fitting, compute, vocab_size), math.inf
+    else:
+        fitting, pace = largest_that_fits(minutes, compute, vocab_size)
+        most = MOST * fitting.train.max_steps
+    seconds = minutes * 60 - spent - (time.perf_counter() - began)
+    seconds = max(0.5 * minutes * 60, 0.95 * seconds)  # the end takes a little, too
+    steps = max(1, int(min(0.93 * seconds / pace, most)))  # the evaluations take the rest
+    preset = with_steps(fitting, steps)
+    return replace(preset, train=replace(preset.train, max_seconds=seconds))
+
+
+def largest_that_fits(minutes: float, compute: Compute, vocab_size: int) -> tuple[Preset, float]:
+    """The largest preset that gets through enough of its steps in time, and a step's seconds.
+
+    It measures a `pocket` step, guesses from it which larger preset would do, and measures that
+    one before it believes so.
+    """
     fitting = get_preset("pocket")
     pace = seconds_per_step(fitting, compute, vocab_size)
     for name in ("workshop", "laptop"):
@@ -173,11 +197,5 @@ def fit_to_time(minutes: float, compute: Compute | None = None, vocab_size=65, s
         if enough * guess < minutes * 60 * 1.5:  # worth a measurement
             measured = seconds_per_step(larger, compute, vocab_size)
             if enough * measured < minutes * 60:
-                fitting, pace = larger, measured
-                break
-    seconds = minutes * 60 - spent - (time.perf_counter() - began)
-    seconds = max(0.5 * minutes * 60, 0.95 * seconds)  # the end takes a little, too
-    most = MOST * fitting.train.max_steps
-    steps = max(1, min(int(0.93 * seconds / pace), most))  # the evaluations take the rest
-    preset = with_steps(fitting, steps)
-    return replace(preset, train=replace(preset.train, max_seconds=seconds))
+                return larger, measured
+    return fitting, pace

@@ -7,6 +7,7 @@ checkpoint's loss over the whole validation split ("result").
 
 import json
 import math
+import reprlib
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,6 +77,8 @@ def read(path: str | Path) -> Record:
             if record is None and kind != "run":
                 raise ValueError("the line that describes the run is missing")
             if kind == "run":
+                if record is not None:
+                    raise ValueError("a second run begins here")
                 if data["format"] != FORMAT:
                     raise ValueError(f"format {data['format']}, this version reads {FORMAT}")
                 record = Record(data)
@@ -83,7 +86,7 @@ def read(path: str | Path) -> Record:
                 record.history.append(evaluation(data))
             elif kind in ("end", "result"):
                 setattr(record, kind, data)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RecordError(
                 f"{path}, line {number} is not a line of a run record: {error!r}"
             ) from None
@@ -102,7 +105,12 @@ def evaluation(line: dict) -> Evaluation:
     """An evaluation out of its line; null stands for a loss that was no number."""
     values = {f.name: line[f.name] for f in fields(Evaluation)}
     for name in ("train_loss", "val_loss"):
-        values[name] = math.nan if values[name] is None else float(values[name])
+        values[name] = math.nan if values[name] is None else values[name]
+    for name, value in values.items():
+        whole, text = name in ("step", "tokens"), name == "sample"
+        kinds = (str, type(None)) if text else (int,) if whole else (int, float)
+        if type(value) not in kinds:  # a bool would pass as an int
+            raise TypeError(f"{name} cannot be {reprlib.repr(value)}")
     return Evaluation(**values)
 
 

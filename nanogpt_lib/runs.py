@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from nanogpt_lib import checkpoint, runlog
-from nanogpt_lib.callbacks import Checkpoints, Progress, Record, TimeBudget, WriteSample
+from nanogpt_lib.callbacks import Checkpoints, CopyTo, Progress, Record, TimeBudget, WriteSample
 from nanogpt_lib.corpus import TextError, check_length, fingerprint, load_corpus, split
 from nanogpt_lib.device import Compute, pick_compute
 from nanogpt_lib.files import whole_file
@@ -87,15 +87,21 @@ def train_preset(
     compute: Compute | None = None,
     max_symbols: int | None = None,
     callbacks=(),
+    command: str | None = None,
+    copy_to: Path | None = None,
 ) -> Result:
     """Trains a preset from scratch.
 
     text: a file to train on instead of Tiny Shakespeare. folder: the run folder, a new one
     under `runs/` if not given. compute: chosen here if not given. callbacks: more of them,
-    called after the usual ones. Raises corpus.TextError where the text is too short.
+    called after the usual ones. command: how the run was started, for its record. copy_to: a
+    folder that gets a copy of the run at each evaluation. Raises corpus.TextError where the text
+    is too short.
     """
     if folder and (Path(folder) / runlog.RECORD).exists():
         raise FileExistsError(f"{folder} holds a run already: resume it, or name another folder")
+    if copy_to and (Path(copy_to) / checkpoint.LAST).exists():
+        raise FileExistsError(f"{copy_to} holds a run already: name another folder for the copy")
     data = prepare(text, max_symbols=max_symbols)
     size = replace(preset.model, vocab_size=data.tokenizer.vocab_size)
     check_length(data.train_ids, data.val_ids, size.block_size)
@@ -109,6 +115,7 @@ def train_preset(
         "format": runlog.FORMAT,
         "started": runlog.now(),
         "preset": preset.name,
+        "command": command,
         "text": data.about,
         "model": asdict(size) | {"n_params": run.model.num_params()},
         "train_config": asdict(preset.train),
@@ -118,7 +125,7 @@ def train_preset(
         "ladder": data.rungs,
     }
     runlog.write_line(folder / runlog.RECORD, first_line)
-    return carry_on(folder, run, data, preset.name, callbacks)
+    return carry_on(folder, run, data, preset.name, copying(folder, copy_to, callbacks))
 
 
 def resume(
@@ -127,20 +134,25 @@ def resume(
     text: str | None = None,
     more_steps: int = 0,
     callbacks=(),
+    copy_to: Path | None = None,
 ) -> Result:
     """Goes on with an interrupted run, exactly where it was saved last.
 
     On the same CPU the result is that of an uninterrupted run, bit for bit. device: as for
     `device.pick_compute`. text: where the run's text is now, if it has moved. more_steps: raises
-    the number of steps, lifts a time limit, and stretches the cosine. Raises
-    checkpoint.CheckpointError where there is nothing sound to resume, runlog.RecordError where
-    its record is lost, and corpus.TextError where the text is not what it was.
+    the number of steps, lifts a time limit, and stretches the cosine. copy_to: as for
+    `train_preset`. Raises checkpoint.CheckpointError where there is nothing sound to resume,
+    runlog.RecordError where its record is lost, and corpus.TextError where the text is not what
+    it was.
     """
     if more_steps < 0:
         raise ValueError(f"more_steps must not be negative: {more_steps}")
     folder = Path(folder)
     saved = checkpoint.load_last(folder)
-    runlog.read(folder)  # a record that cannot go on is named now, not after hours
+    record = runlog.read(folder)  # one that cannot go on is named now, not after hours
+    copied = copy_to and (Path(copy_to) / checkpoint.LAST).exists()
+    if copied and runlog.read(copy_to).about != record.about:
+        raise FileExistsError(f"{copy_to} holds another run: name another folder for the copy")
     about = saved["about"]
     path = text or about["text"]
     if text is None and path and not Path(path).exists():
@@ -161,7 +173,12 @@ def resume(
     model = GPT(GPTConfig(**saved["model_config"]))
     run = start(model, data.train_ids, data.val_ids, config, compute)
     checkpoint.restore(run, saved)
-    return carry_on(folder, run, data, about["preset"], callbacks)
+    return carry_on(folder, run, data, about["preset"], copying(folder, copy_to, callbacks))
+
+
+def copying(folder: Path, copy_to: Path | None, callbacks) -> tuple:
+    """The callbacks, with the one that copies the run where a copy is wanted."""
+    return (*callbacks, CopyTo(folder, copy_to)) if copy_to else tuple(callbacks)
 
 
 def carry_on(folder: Path, run: Run, data: Data, preset: str, callbacks) -> Result:

@@ -39,6 +39,9 @@ class TrainConfig:
     seed: int = 1337  # of the batches
 
     def __post_init__(self):
+        for name, value in vars(self).items():
+            if hasattr(value, "item"):  # a number of NumPy's; a checkpoint takes plain ones only
+                setattr(self, name, value.item())
         positive = ("batch_size", "grad_accum", "eval_interval", "learning_rate", "grad_clip")
         for name in positive:
             if not 0 < getattr(self, name) < math.inf:
@@ -86,7 +89,7 @@ class Run:
     loss: torch.Tensor | None = None  # of the latest batch, a scalar; .item() waits for a GPU
     grad_norm: torch.Tensor | None = None  # before clipping
     history: list[Evaluation] = field(default_factory=list)
-    stopped: str | None = None  # why the run ended: "finished", "interrupted" or "out of time"
+    stopped: str | None = None  # "finished", "interrupted", "out of time" or "diverged"
 
     @property
     def best(self) -> Evaluation | None:
@@ -204,7 +207,7 @@ def train(run: Run, callbacks=()) -> Run:
             if evaluation_is_due(run):
                 run.history.append(measure(run))
                 notify(callbacks, "on_eval", run)
-            if run.step >= config.max_steps or stop or out_of_time(run):
+            if run.step >= config.max_steps or stop or out_of_time(run) or diverged(run):
                 break
             run.lr = lr_at(run.step, config)
             for group in optimizer.param_groups:
@@ -280,7 +283,14 @@ def out_of_time(run: Run) -> bool:
     return run.config.max_seconds is not None and run.seconds >= run.config.max_seconds
 
 
+def diverged(run: Run) -> bool:
+    """Whether the latest evaluation gave no number: weights that are NaN stay so."""
+    return bool(run.history) and not math.isfinite(run.history[-1].val_loss)
+
+
 def why_stopped(run: Run) -> str:
+    if diverged(run):
+        return "diverged"
     if run.step >= run.config.max_steps:
         return "finished"
     return "out of time" if out_of_time(run) else "interrupted"

@@ -9,6 +9,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -69,6 +70,15 @@ def test_what_is_saved_comes_back_bit_for_bit(trained):
     other = new_run()
     checkpoint.restore(other, data)
     assert same(checkpoint.snapshot(other, TOKENIZER, ABOUT), data)
+
+
+def test_settings_out_of_numpy_are_saved_like_any_others(tmp_path):
+    ids = torch.randint(8, (300,))
+    n, rate = np.int64(8), np.float32(1e-3)
+    model = GPT(GPTConfig(vocab_size=n, block_size=n, n_layer=1, n_head=1, n_embd=n, dropout=rate))
+    config = TrainConfig(max_steps=np.int64(2), batch_size=2, learning_rate=rate, min_lr=rate)
+    train(start(model, ids, ids, config, CPU), [Checkpoints(tmp_path, TOKENIZER, ABOUT)])
+    assert checkpoint.load(tmp_path / "last.pt")["step"] == 2
 
 
 def test_a_restored_run_goes_on_as_the_first_one_does():

@@ -19,7 +19,7 @@ from nanogpt_lib import doctor, machine, runlog, runs, sources
 from nanogpt_lib.__main__ import build_parser, main, seconds_running
 from nanogpt_lib.callbacks import duration
 
-COMMANDS = ("doctor", "data", "train", "resume", "sample", "plot")
+COMMANDS = ("doctor", "data", "train", "resume", "sample", "plot", "replay", "compare")
 QUICK = ["train", "--preset", "smoke", "--steps", "4", "--device", "cpu", "--dtype", "float32"]
 
 
@@ -154,6 +154,17 @@ def test_the_options_of_train_reach_the_run(nanogpt, tmp_path):
     assert (model["dropout"], model["vocab_size"]) == (0.3, 20)
 
 
+def test_the_record_holds_the_command_without_the_folders_of_this_machine(nanogpt, text, tmp_path):
+    (tmp_path / "deep").mkdir()
+    own = tmp_path / "deep" / "my own.txt"
+    own.write_text(text[:5000], encoding="utf-8")
+    assert nanogpt(*QUICK, "--text", own, "--out", tmp_path / "there", "--lr", "0.002")[0] == 0
+    assert runlog.read(tmp_path / "there").about["command"] == (
+        "nanogpt train --text 'my own.txt' --device cpu --dtype float32 --preset smoke --steps 4 "
+        "--lr 0.002"
+    )
+
+
 def test_a_run_that_diverges_ends_well_and_says_what_to_do(nanogpt, text, tmp_path):
     (tmp_path / "own.txt").write_text(text[:5000], encoding="utf-8")
     code, output, errors = nanogpt(*QUICK, "--text", "own.txt", "--lr", "1e30")
@@ -173,6 +184,9 @@ def test_a_few_minutes_choose_preset_and_steps(nanogpt, text, tmp_path):
     assert code == 0
     assert re.search(r"For 0\.02 minutes here: pocket, [\d,]+ steps?\.", output)
     assert runlog.read(tmp_path / "runs" / "pocket").end["stopped"] in ("finished", "out of time")
+    code, output, _ = nanogpt("train", "--preset", "smoke", *args)
+    assert code == 0 and "For 0.02 minutes here: smoke, " in output
+    assert runlog.read(tmp_path / "runs" / "smoke").about["preset"] == "smoke"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import nbformat
 import pytest
 
 from nanogpt_lib import exercises as ex
+from nanogpt_lib.background import process_of
 from nanogpt_lib.exercises.base import source_of
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
@@ -29,6 +30,8 @@ COURSE = [
     "05_loss_curves",
     "06_sampling",
 ]
+WORKSHOP = "colab_workshop"  # all of it in one, with exercises of the others
+NUMBERED = [path for path in PATHS if path.stem in COURSE]
 LEVELS = {1: "to warm up", 2: "to think", 3: "to chew on"}
 
 
@@ -124,6 +127,7 @@ def run(notebook, name: str, tmp_path: Path, **env) -> None:
         "NANOGPT_PRESET": "smoke",
         "OMP_NUM_THREADS": "1",
         "IPYTHONDIR": str(tmp_path / "ipython"),  # a history of its own: runs share nothing
+        "NANOGPT_RUNS": str(tmp_path / "runs"),
         **env,
     }
     done = subprocess.run(
@@ -135,6 +139,7 @@ def run(notebook, name: str, tmp_path: Path, **env) -> None:
     n = len(code_cells(notebook))
     assert found == {"tests": n, "errors": 0, "failures": 0, "skipped": 0}
     assert [p.name for p in work.iterdir()] == [name], "the notebook left files behind"
+    assert not any(map(process_of, tmp_path.glob("runs/*"))), "the notebook left a process behind"
 
 
 def test_it_runs_as_a_learner_finds_it(path, notebook, tmp_path):
@@ -153,7 +158,7 @@ def test_it_runs_with_every_exercise_solved(path, notebook, tmp_path):
 def test_the_notebooks_are_those_of_the_course_in_its_order():
     """Those still being written stand in notebooks/drafts until they pass all of this."""
     stems = [path.stem for path in PATHS]
-    assert stems and stems == [name for name in COURSE if name in stems]
+    assert stems and stems == [name for name in (*COURSE, WORKSHOP) if name in stems]
 
 
 def test_it_is_a_valid_notebook_for_any_python(path, notebook):
@@ -227,14 +232,15 @@ def test_a_line_says_what_each_picture_shows(notebook):
 
 def test_it_opens_and_closes_as_all_do(path, notebook):
     opening = notebook.cells[0].source
-    assert opening.startswith(f"# {path.stem[:2]} · ")
+    numbered = path.stem in COURSE
+    assert opening.startswith(f"# {path.stem[:2] if numbered else 'The workshop'} · ")
     for row in ("You will do", "You will learn", "You need", "Time"):
         assert f"\n| **{row}** | " in opening
     words = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     closing = words[words.index("\n## Did it stick?\n") :]
     assert closing.count("<details><summary>") >= 3
     assert "\n## On your own\n" in closing
-    later = COURSE[COURSE.index(path.stem) + 1 :]
+    later = COURSE[COURSE.index(path.stem) + 1 :] if numbered else COURSE
     assert not later or f"\nNext: `{later[0]}`" in closing
 
 
@@ -248,11 +254,19 @@ def test_the_start_page_lists_all_notebooks_with_their_minutes():
     words = "\n".join(cell.source for cell in read(PATHS[0]).cells)
     listed = re.findall(r"^\| `(\w+)` \|.*\| (\d+) \|$", words, flags=re.MULTILINE)
     told = {}
-    for path in PATHS[1:]:
+    for path in NUMBERED[1:]:
         time = re.search(r"\| \*\*Time\*\* \| (\d+) minutes", read(path).cells[0].source)
         told[path.stem] = time and time[1]
     assert told.items() <= dict(listed).items()
     assert [name for name, _ in listed] == COURSE[1:]
+
+
+def test_the_minutes_of_the_workshops_parts_are_its_eighty():
+    notebook = read(FOLDER / f"{WORKSHOP}.ipynb")
+    words = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    parts = re.findall(r"^## \d · .+ \*\((\d+) minutes\)\*$", words, flags=re.MULTILINE)
+    assert sum(map(int, parts)) == 80
+    assert "| **Time** | 80 minutes;" in notebook.cells[0].source
 
 
 # Exercises
@@ -262,20 +276,27 @@ def test_there_are_enough_exercises(notebook):
     assert len(exercise_cells(notebook)) >= 3
 
 
-def test_each_exercise_stands_in_one_notebook_its_own():
+def test_each_exercise_stands_in_one_notebook_of_the_course_its_own():
     stands_in = [
-        (c.metadata["exercise"], p.stem[:2]) for p in PATHS for c in exercise_cells(read(p))
+        (c.metadata["exercise"], p.stem[:2]) for p in NUMBERED for c in exercise_cells(read(p))
     ]
     belongs_to = [
         (thing.name, number)
         for number, module in ex.NOTEBOOKS.items()
-        if any(path.stem.startswith(number) for path in PATHS)
+        if any(path.stem.startswith(number) for path in NUMBERED)
         for thing in vars(module).values()
         if isinstance(thing, ex.Exercise)
     ]
     assert sorted(stands_in) == sorted(belongs_to)
     assert len(stands_in) >= 20
     assert len(dict(stands_in)) == len(stands_in)  # no name is there twice
+
+
+def test_the_workshop_takes_its_exercises_from_the_course():
+    taken = [c.metadata["exercise"] for c in exercise_cells(read(FOLDER / f"{WORKSHOP}.ipynb"))]
+    assert 4 <= len(taken) <= 6
+    known = [c.metadata["exercise"] for p in NUMBERED for c in exercise_cells(read(p))]
+    assert [name for name in known if name in taken] == taken  # in the same order
 
 
 def test_exercises_are_unsolved_and_never_block(notebook):

@@ -161,6 +161,14 @@ def test_slow_machines_get_small_presets_and_fast_ones_large():
     assert endless.train.max_steps == presets.MOST * 5000
 
 
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_a_preset_that_is_named_is_the_one_that_is_fitted(name, monkeypatch):
+    monkeypatch.setattr(presets, "seconds_per_step", lambda preset, *args: 0.01)
+    preset = fit_to_time(60, CPU, name=name)
+    assert (preset.name, preset.model) == (name, PRESETS[name].model)
+    assert 0.8 * 360_000 < preset.train.max_steps < 360_000  # however much more than it needs
+
+
 def test_time_that_is_gone_already_is_taken_off():
     whole, rest = planned(10, speed=1e8)[0], planned(10, speed=1e8, spent=120)[0]
     assert rest.train.max_seconds == pytest.approx(whole.train.max_seconds - 0.95 * 120, abs=1)

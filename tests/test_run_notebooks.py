@@ -1,11 +1,16 @@
 """`make notebooks`: what it keeps, what it takes out, and which notebooks it refuses to write."""
 
+import base64
+import io
 import runpy
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image, ImageChops, ImageStat
+
+from nanogpt_lib import plots
 
 TOOL = Path(__file__).resolve().parent.parent / "tools" / "run_notebooks.py"
 main = runpy.run_path(str(TOOL))["main"]
@@ -16,6 +21,7 @@ def environment(monkeypatch):
     """Such as a caller may have; what the tool changes in it is put right afterwards."""
     monkeypatch.setenv("NANOGPT_PRESET", "smoke")
     monkeypatch.setenv("NANOGPT_STRICT", "1")
+    monkeypatch.setenv("NANOGPT_RUNS", "runs")
     monkeypatch.delenv("PYDEVD_DISABLE_FILE_VALIDATION", raising=False)
 
 
@@ -44,13 +50,13 @@ def test_it_runs_all_cells_in_order_and_keeps_their_outputs(remake):
 def test_what_depends_on_the_machine_or_the_moment_is_taken_out(remake):
     cell = new_code_cell(
         "import sys\nfor i in range(50):\n    print(i)\n    sys.stdout.flush()",
-        metadata={"execution": {"start": "now"}, "tags": ["t"], "exercise": "e", "vscode": {}},
+        metadata={"execution": {}, "tags": ["t"], "exercise": "e", "slideshow": {}, "vscode": {}},
     )
     _, path = remake(cell)
     first = path.read_bytes()
     notebook = nbformat.reads(first.decode(), as_version=4)
     assert notebook.metadata == {"colab": {}, "language_info": {"name": "python"}}
-    assert notebook.cells[0].metadata == {"tags": ["t"], "exercise": "e"}
+    assert notebook.cells[0].metadata == {"tags": ["t"], "exercise": "e", "slideshow": {}}
     assert [o.output_type for o in notebook.cells[0].outputs] == ["stream"]  # one piece
     assert main([path]) == 0
     assert path.read_bytes() == first
@@ -71,6 +77,25 @@ def test_the_kernelless_widget_view_goes_and_what_stands_in_for_it_stays(remake)
     )
     _, path = remake(new_code_cell(code))
     assert nbformat.read(path, as_version=4).cells[0].outputs[0].data == {"text/plain": "words"}
+
+
+def test_pictures_get_smaller_and_look_the_same(remake):
+    code = (
+        "%matplotlib inline\n"
+        "from nanogpt_lib import plots\n"
+        "plots.bars(['a', 'b'], [1, 2], title='Two')"
+    )
+    _, path = remake(new_code_cell(code))
+    (output,) = nbformat.read(path, as_version=4).cells[0].outputs
+    kept = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))).convert("RGB")
+    fresh = io.BytesIO()
+    kept.save(fresh, format="PNG")
+    assert len(base64.b64decode(output.data["image/png"])) < 0.7 * len(fresh.getvalue())
+    figure = io.BytesIO()
+    plots.bars(["a", "b"], [1, 2], title="Two").savefig(figure, dpi=100, bbox_inches="tight")
+    original = Image.open(figure).convert("RGB")
+    assert kept.size == original.size
+    assert ImageStat.Stat(ImageChops.difference(kept, original)).mean < [1, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -408,6 +408,12 @@ def test_a_loss_that_is_no_number_does_not_crash_and_is_never_the_best(some, tok
     assert "diverged" in capsys.readouterr().out
 
 
+def test_a_run_that_diverged_stops_at_the_next_evaluation(some):
+    run = new_run(some, max_steps=1000, eval_interval=3, learning_rate=1e30, warmup_steps=0)
+    train(run)
+    assert run.stopped == "diverged" and run.step == 3
+
+
 def test_time_that_is_over_ends_the_run_with_an_evaluation(some):
     run = train(new_run(some, max_seconds=0.0))
     assert run.stopped == "out of time" and [p.step for p in run.history] == [0]

@@ -6,6 +6,7 @@ from nanogpt_lib.exercises import (
     n02_attention,
     n03_model,
     n04_training,
+    n05_loss_curves,
     n06_sampling,
 )
 from nanogpt_lib.exercises.base import Exercise
@@ -16,6 +17,7 @@ NOTEBOOKS = {
     "02": n02_attention,
     "03": n03_model,
     "04": n04_training,
+    "05": n05_loss_curves,
     "06": n06_sampling,
 }
 

@@ -1,0 +1,135 @@
+"""Keeps what Google Colab needs the same in all notebooks and in the README: `make badges`.
+
+Owner, repository and branch stand in one place, `Repository` in pyproject.toml. From it come the
+badge under each notebook's title, the cell that sets a notebook up, and the README's links; the
+notebooks also get the metadata that asks Colab for a T4. Everything else stays as it is.
+
+    python tools/colab.py          # writes what has changed
+    python tools/colab.py --check  # writes nothing, names what is out of date
+"""
+
+import re
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+
+from nanogpt_lib.files import whole_file
+
+ROOT = Path(__file__).resolve().parent.parent
+COLAB = "https://colab.research.google.com"
+METADATA = {"accelerator": "GPU", "colab": {"gpuType": "T4", "provenance": []}}
+SETUP = """\
+# Set-up. In Colab it fetches the course; elsewhere `make lab` starts the kernel that has it.
+import os
+import sys
+
+remedy = "start with `make lab`"
+if type(get_ipython()).__module__.startswith("google.colab"):
+    remedy = "see above what went wrong, then run this cell again"
+    if not os.path.exists("{name}"):
+        !git clone -q --depth 1 --branch {branch} {url}
+    !bash {name}/colab_setup.sh
+    sys.path.insert(0, os.path.abspath("{name}"))
+try:
+    import nanogpt_lib
+except ImportError:
+    raise SystemExit(f"{{sys.executable}} has no nanogpt_lib: {{remedy}}") from None
+
+%matplotlib inline"""
+
+
+class Wrong(Exception):
+    """A file that is not as this tool needs it; the message says which, and what is missing."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where the course is published: a branch (or a tag) of a repository on GitHub."""
+
+    owner: str
+    name: str
+    branch: str
+
+    @property
+    def url(self) -> str:
+        return f"https://github.com/{self.owner}/{self.name}"
+
+    def badge(self, notebook: str) -> str:
+        link = f"{COLAB}/github/{self.owner}/{self.name}/blob/{self.branch}/notebooks/{notebook}"
+        return f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]({link})"
+
+    def setup(self) -> str:
+        return SETUP.format(name=self.name, branch=self.branch, url=self.url)
+
+
+def read_home(pyproject: Path) -> Home:
+    """The home of the course; a URL that ends in /tree/TAG pins a tag, for a live workshop."""
+    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+    url = project.get("urls", {}).get("Repository", "")
+    pattern = r"https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?(?:/tree/([\w./-]+?))?/?"
+    found = re.fullmatch(pattern, url)
+    if not found:
+        raise Wrong(
+            f"{pyproject.name}: Repository under [project.urls] is {url!r}, but Colab opens what "
+            'is on GitHub only: "https://github.com/OWNER/NAME", or with "/tree/TAG" at its end'
+        )
+    owner, name, branch = found.groups()
+    return Home(owner, name, branch or "main")
+
+
+def new_notebook(path: Path, home: Home) -> str:
+    """The text of a notebook with badge, set-up cell and metadata as they should be."""
+    notebook = nbformat.read(path, as_version=4)
+    first = notebook.cells[0] if notebook.cells else None
+    if not first or first.cell_type != "markdown" or not first.source.startswith("# "):
+        raise Wrong(f"{path.name}: the first cell must begin with the title, # NN · ...")
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    if not code or "setup" not in code[0].metadata.get("tags", []):
+        raise Wrong(f'{path.name}: the first code cell must carry the tag "setup"')
+    title, _, rest = first.source.partition("\n")
+    rest = re.sub(r"\A\s*\[!\[Open in Colab\]\(\S+\)\]\(\S+\)", "", rest).lstrip("\n")
+    first.source = f"{title}\n\n{home.badge(path.name)}\n\n{rest}".rstrip("\n")
+    code[0].source = home.setup()
+    notebook.metadata.update(nbformat.from_dict(METADATA))
+    return nbformat.writes(notebook).rstrip("\n") + "\n"
+
+
+def new_readme(path: Path, home: Home) -> str:
+    """The README with the address to clone and all badges as they should be."""
+    text = path.read_text(encoding="utf-8")
+    tag = "" if home.branch == "main" else f"--branch {home.branch} "
+    clone = f"    git clone {tag}{home.url} train-a-gpt"
+    text, n = re.subn(r"^    git clone .* train-a-gpt$", clone, text, flags=re.MULTILINE)
+    if n != 1:
+        raise Wrong(f"{path.name}: one line must read `git clone ADDRESS train-a-gpt`")
+    badges = r"\[!\[Open in Colab\]\(\S+\)\]\(\S+/notebooks/([\w.-]+)\)"
+    return re.sub(badges, lambda found: home.badge(found[1]), text)
+
+
+def main(root: Path = ROOT, check: bool = False) -> int:
+    """Brings all files up to date, or only names those that are not; returns the exit status."""
+    notebooks = [*root.glob("notebooks/*.ipynb"), *root.glob("notebooks/drafts/*.ipynb")]
+    try:
+        home = read_home(root / "pyproject.toml")
+        texts = {path: new_notebook(path, home) for path in sorted(notebooks)}
+        texts[root / "README.md"] = new_readme(root / "README.md", home)
+    except Wrong as wrong:  # before anything is written
+        print(wrong)
+        return 1
+    stale = {p: new for p, new in texts.items() if p.read_text(encoding="utf-8") != new}
+    for path, new in stale.items():
+        if not check:
+            with whole_file(path) as file:
+                file.write(new.encode())
+        verb = "is out of date: make badges" if check else "written"
+        print(f"{path.relative_to(root).as_posix()}: {verb}")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] not in ([], ["--check"]):
+        sys.exit(__doc__)
+    sys.exit(main(check="--check" in sys.argv))
