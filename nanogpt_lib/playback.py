@@ -68,7 +68,7 @@ def replay(
     moving, linger = plan(recorded.seconds, len(steps), speed, seconds, linger)
     whole = moving + linger * len(steps)
     print(
-        f"A recorded run: {recorded.preset} on {recorded.text}, {recorded.n_params:,} parameters. "
+        f"A recorded run: {recorded.preset} on {recorded.text}, {recorded.n_params:,} parameters.\n"
         f"It took {duration(recorded.seconds)} on {recorded.started[:10]} ({recorded.processor}); "
         f"here it takes {duration(whole)}."
     )

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -134,8 +135,8 @@ def test_a_run_whose_folder_is_lost_comes_back_from_its_copy(name, tmp_path, who
     assert_same_run(tmp_path / "copy", whole)
 
 
-def test_where_it_was_killed_before_anything_was_saved_it_starts_anew(tmp_path, whole):
-    folder = tmp_path / "runs" / "smoke-talk"
+def test_where_it_was_killed_before_anything_was_saved_it_starts_anew(whole):
+    folder = Path("runs", "smoke-talk")
     first_line = (whole / "run.jsonl").read_text("utf-8").split("\n")[0]
     folder.mkdir(parents=True)
     (folder / "run.jsonl").write_text(first_line + "\n", "utf-8")

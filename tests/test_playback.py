@@ -94,13 +94,13 @@ def test_callbacks_are_told_what_they_were_told_in_training(lived, clock):
 def test_in_a_terminal_it_prints_what_training_printed(lived, clock, capsys):
     path, printed, _ = lived
     replay(path)
-    introduction, *lines, verdict, end = capsys.readouterr().out.split("\n")
+    what, machine, *lines, verdict, end = capsys.readouterr().out.split("\n")
 
     def without_times(text):
         return re.sub(r"\d+ s (done|left)", "", text)
 
     assert without_times("\n".join(lines) + "\n") == without_times(printed)
-    assert "tiny on Tiny $hakespeare" in introduction and "(an abacus)" in introduction
+    assert "tiny on Tiny $hakespeare" in what and "(an abacus)" in machine
     assert "best validation loss" in verdict and end == ""
 
 

@@ -24,7 +24,7 @@ from nanogpt_lib.files import whole_file
 
 ROOT = Path(__file__).resolve().parent.parent
 DECKS = ROOT / "build" / "slides"
-ROOM = 13  # lines of text and code that fit on a slide beside a heading
+ROOM, PICTURE = 18, 12  # lines that fit on a slide, and those that a picture takes
 WIDTH = 95  # characters in a line of text
 STYLE = """<style>
 .reveal .slides section { text-align: left; font-size: 26px; line-height: 1.35; }
@@ -32,7 +32,7 @@ STYLE = """<style>
 .reveal h1, .reveal h2, .reveal h3 { text-transform: none; font-weight: 600; letter-spacing: 0; }
 .reveal h1 { font-size: 1.9em; } .reveal h2 { font-size: 1.4em; } .reveal h3 { font-size: 1.15em; }
 .reveal pre { width: 100%; margin: 0; font-size: 19px; line-height: 1.3; box-shadow: none; }
-.reveal img { max-height: 430px; max-width: 100%; margin: 0; }
+.reveal img { max-height: 410px; max-width: 100%; margin: 0; }
 .reveal table { font-size: 0.85em; } .reveal p { margin: 0.4em 0; }
 .jp-InputPrompt, .jp-OutputPrompt, .jp-Collapser { display: none; }
 </style>
@@ -55,6 +55,8 @@ def slide_types(cells) -> list[str]:
             kind = "skip"
         elif re.search(r"^##? ", cell.source, re.MULTILINE) and cell.cell_type == "markdown":
             kind = "slide"
+        elif "exercise" in cell.metadata:
+            pass  # stays with its question
         elif "### " in cell.source or shows_picture(cell) or used + lines > ROOM:
             kind = "subslide"
         if kind != "skip":
@@ -79,7 +81,7 @@ def height(cell) -> int:
     shown = re.sub(r"<details>.*?</details>", "fold", cell.source, flags=re.DOTALL)
     if cell.cell_type == "markdown":
         return sum(1 + len(line) // WIDTH for line in shown.split("\n") if line.strip())
-    return len(shown.split("\n")) + (ROOM if shows_picture(cell) else 1)
+    return len(shown.split("\n")) + (PICTURE if shows_picture(cell) else 1)
 
 
 def marked(path: Path) -> nbformat.NotebookNode:
