@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 COLAB := $(VENV)/colab
 
-.PHONY: train test test-colab lab setup doctor notebooks badges lint format lock clean
+.PHONY: train test test-colab lab setup doctor notebooks badges slides lint format lock clean
 
 train: setup
 	@$(BIN)/nanogpt train $(ARGS)
@@ -39,6 +39,10 @@ notebooks: setup
 # Badges, set-up cells and links anew, after the course has moved: Repository in pyproject.toml.
 badges: setup
 	@$(BIN)/python tools/colab.py $(ARGS)
+
+# Slides of 01 to 06, in build/slides. ARGS=--check only says whether the notebooks are marked.
+slides: setup
+	@$(BIN)/python tools/slides.py $(ARGS)
 
 setup: $(READY)
 

@@ -599,8 +599,7 @@ def board(curves, ranked, xlabel="", rungs=(), title="", stand_out=6) -> Figure:
         axes.plot(place, best, "o", color=colour, markersize=13, clip_on=False, zorder=4)
         number = {"ha": "center", "va": "center_baseline", "fontsize": 8, "fontweight": "bold"}
         axes.text(place, best, str(i + 1), color="white", zorder=5, **number)
-        last = next(v for v in reversed(losses) if math.isfinite(v))
-        ends.append((last, f"{i + 1}. {short(name)}  {best:.3f}", colour))
+        ends.append((best, f"{i + 1}. {short(name)}  {best:.3f}", colour))
     # From below the best to above what nine runs in ten have reached: there the race is decided.
     lowest = [min((v for v in curves[name][1] if math.isfinite(v)), default=4) for name in ranked]
     low, high = min(lowest, default=0), sorted(lowest or [4])[int(0.9 * (len(lowest) - 0.5))]

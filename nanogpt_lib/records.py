@@ -149,7 +149,7 @@ def checked(record: runlog.Record, name: str) -> Recorded:
     )
 
 
-STOPPED = ("finished", "interrupted", "out of time")
+STOPPED = ("finished", "interrupted", "out of time", "diverged")
 
 
 def check_history(history: list[Evaluation]) -> list[Evaluation]:

@@ -24,7 +24,7 @@ from nanogpt_lib.files import whole_file
 
 ROOT = Path(__file__).resolve().parent.parent
 DECKS = ROOT / "build" / "slides"
-ROOM, PICTURE = 18, 12  # lines that fit on a slide, and those that a picture takes
+ROOM, PICTURE = 18, 14  # lines that fit on a slide, and those that a picture takes
 WIDTH = 95  # characters in a line of text
 STYLE = """<style>
 .reveal .slides section { text-align: left; font-size: 26px; line-height: 1.35; }
@@ -32,8 +32,8 @@ STYLE = """<style>
 .reveal h1, .reveal h2, .reveal h3 { text-transform: none; font-weight: 600; letter-spacing: 0; }
 .reveal h1 { font-size: 1.9em; } .reveal h2 { font-size: 1.4em; } .reveal h3 { font-size: 1.15em; }
 .reveal pre { width: 100%; margin: 0; font-size: 19px; line-height: 1.3; box-shadow: none; }
-.reveal img { max-height: 410px; max-width: 100%; margin: 0; }
-.reveal table { font-size: 0.85em; } .reveal p { margin: 0.4em 0; }
+.reveal img { max-height: 470px; max-width: 100%; margin: 0; }
+.reveal table { font-size: 0.85em; table-layout: auto; } .reveal p { margin: 0.4em 0; }
 .jp-InputPrompt, .jp-OutputPrompt, .jp-Collapser { display: none; }
 </style>
 </head>"""
@@ -104,6 +104,7 @@ def deck(notebook, name: str, decks: Path) -> str:
         **(local if modules.exists() else {}),
     )
     html, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": name}})
+    html = re.sub(r"(linebreaks: \{\s*automatic: )true", r"\1false", html)  # breaks it in tables
     return html.replace("</head>", STYLE, 1)
 
 
@@ -122,7 +123,7 @@ def main(root: Path = ROOT, check: bool = False, decks: Path = DECKS) -> int:
             with whole_file(decks / f"{path.stem}.slides.html") as file:
                 file.write(deck(notebook, path.stem, decks).encode())
     if not check:
-        print(f"The decks are in {decks.relative_to(root)}. Open one in a browser; S shows notes.")
+        print(f"The decks are in {decks.relative_to(root)}: open one in a browser.")
     return int(check and stale > 0)
 
 

@@ -2,19 +2,20 @@
 
 An answer is a function, or a plain value. It is judged by what it gives for a few inputs, next
 to what the right answer gives, and next to what known mistakes give: an answer that agrees with a
-mistake is told which one it is. Checking never raises, so that "Run all" is never blocked.
+mistake is told which one it is. A mistake may also raise an error: then it is known by that.
+Checking never raises, so that "Run all" is never blocked.
 """
 
+import copy
 import inspect
 import math
+import numbers
 import os
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
-
-MISSING = (None, ...)  # what an untouched stub gives
 
 
 class CheckFailed(AssertionError):
@@ -38,10 +39,13 @@ class Exercise:
     minutes: int
     level: int  # 1 to warm up, 2 to think, 3 to chew on
     answer: object  # the right one, a function or a value; `solution()` shows its source
-    inputs: list[tuple] = field(default_factory=list)  # arguments that an answer is tried on
+    inputs: list[tuple] = field(default_factory=list)  # arguments to try it on, results differ
     hints: list[str] = field(default_factory=list)
     library: object = None  # the part of the library that the exercise rebuilds
     same: Callable | None = None  # compares results where "equal within 1e-4" is not what counts
+    fits: Callable | None = None  # whether a value is of the kind that is asked for at all
+    kind: str = ""  # says what that kind is, to a value that is of another
+    working: str = ""  # how the right value is calculated, as Python would write it
     praise: str = ""  # what the right answer means, told when it is found
     mistakes: list[Mistake] = field(default_factory=list)
     hints_given: int = 0
@@ -67,10 +71,13 @@ class Exercise:
         number = min(self.hints_given, len(self.hints) - 1)
         self.hints_given += 1
         print(f"Hint {number + 1} of {len(self.hints)}: {self.hints[number]}")
+        if number == len(self.hints) - 1:
+            print(f"That was the last one; ex.{self.name}.solution() shows the answer.")
 
     def solution(self) -> None:
         """Shows the solution, and the part of the library that the exercise rebuilds."""
-        print(source_of(self.answer))
+        shown = source_of(self.answer)
+        print(f"{self.working}  # {shown}" if self.working else shown)
         if self.library is not None:
             where = self.library.__module__.replace(".", "/")
             print(f"\n# The library's own form, {where}.py: {self.library.__qualname__}")
@@ -78,68 +85,113 @@ class Exercise:
 
     def judge(self, answer) -> tuple[str, str]:
         """("Right" | "Not yet" | "Not attempted", what to say about it)."""
+        if answer is None or answer is ...:
+            return "Not attempted", self.invitation()
         if not callable(self.answer):
             return self.judge_value(answer)
         if not callable(answer):
-            if is_missing(answer):
-                return "Not attempted", self.invitation()
             return "Not yet", f"pass the function itself: ex.{self.name}.check(my_function)"
-        for arguments in self.inputs:
-            right = self.answer(*copies(arguments))
-            try:
-                given = answer(*copies(arguments))
-            except NotImplementedError:
+        if not takes(answer, self.inputs[0]):
+            names = ", ".join(inspect.signature(self.answer).parameters)
+            return "Not yet", f"the function must take ({names})"
+        results = [outcome(answer, arguments) for arguments in self.inputs]
+        expected = [outcome(self.answer, arguments) for arguments in self.inputs]
+        for given, right in zip(results, expected, strict=True):
+            if given is ... or isinstance(given, NotImplementedError):
                 return "Not attempted", self.invitation()
-            except Exception as error:
-                return "Not yet", f"it raised {type(error).__name__}: {error}{line_of(error)}"
-            if is_missing(given):
-                return "Not attempted", self.invitation()
+            if given is None:
+                return "Not yet", (
+                    "it gives None: is a `return` missing, or is there a way through it without "
+                    "one?"
+                )
+            if isinstance(given, Exception):
+                raised = f"it raised {type(given).__name__}: {given}{line_of(given, answer)}"
+                return "Not yet", self.known_mistake(results) or raised
             if not self.agree(given, right):
-                return "Not yet", self.diagnose(answer, given, right)
+                told = self.known_mistake(results) or self.constant(results)
+                return "Not yet", told or self.unforeseen(difference(given, right))
         return "Right", self.praise
 
     def judge_value(self, answer) -> tuple[str, str]:
-        if is_missing(answer):
-            return "Not attempted", self.invitation()
+        if self.fits and not self.fits(answer):
+            return "Not yet", self.kind.format(type=type(answer).__name__)
         if self.agree(answer, self.answer):
             return "Right", self.praise
         for mistake in self.mistakes:
             if self.agree(answer, mistake.answer):
                 return "Not yet", mistake.message
-        return "Not yet", f"{describe_value(answer)} is not it. ex.{self.name}.hint() helps"
+        return "Not yet", self.unforeseen(f"{describe_value(answer)} is not it.")
 
-    def diagnose(self, answer, given, right) -> str:
-        """The most telling thing that is wrong: a known mistake, else a shape, else a value."""
+    def known_mistake(self, results: list) -> str:
+        """What to say to a mistake that gives these results, one for each input; "" if none does.
+
+        An input on which both fail counts as the same result if the errors are the same.
+        """
         for mistake in self.mistakes:
-            if all(self.behaves_like(answer, mistake.answer, args) for args in self.inputs):
+            theirs = [outcome(mistake.answer, arguments) for arguments in self.inputs]
+            if all(map(self.alike, results, theirs)):
                 return mistake.message
-        return difference(given, right) + f" ex.{self.name}.hint() helps"
+        return ""
 
-    def behaves_like(self, answer, wrong, arguments) -> bool:
-        try:
-            return self.agree(answer(*copies(arguments)), wrong(*copies(arguments)))
-        except Exception:  # one of them fails on this input: not this mistake
-            return False
+    def alike(self, ours, theirs) -> bool:
+        if isinstance(theirs, Exception):
+            return type(ours) is type(theirs) and str(ours) == str(theirs)
+        return self.agree(ours, theirs)
+
+    def constant(self, results: list) -> str:
+        """What to say if all results are the same; "" if not. The right ones always differ."""
+        if all(self.agree(result, results[0]) for result in results):
+            shown = describe_value(results[0])
+            return f"it gives the same each time, {shown}: does it look at what it is given?"
+        return ""
 
     def agree(self, given, right) -> bool:
-        try:
-            return bool((self.same or close)(given, right))
-        except Exception:  # of another kind altogether
-            return False
+        return never_raises(self.same or close)(given, right)
+
+    def unforeseen(self, words: str) -> str:
+        return f"{words} ex.{self.name}.hint() helps"
 
     def invitation(self) -> str:
         return f"replace the ... and run the cell again ({self.minutes} min). ex.{self.name}.hint()"
 
 
-def is_missing(value) -> bool:
-    return any(value is nothing for nothing in MISSING)
+def takes(function, arguments: tuple) -> bool:
+    """Whether a function can be called with these arguments, as far as it says."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some built-in functions do not say what they take
+        return True
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        return False
+    return True
 
 
-def copies(arguments: tuple) -> list:
-    """Fresh tensors for each call: an answer that changes its input harms nobody."""
-    return [a.clone() if isinstance(a, torch.Tensor) else a for a in arguments]
+def outcome(function, arguments: tuple):
+    """What a function gives for the arguments, or the error that it raises.
+
+    The arguments are copied: an answer that changes them harms nobody.
+    """
+    try:
+        return function(*copy.deepcopy(arguments))
+    except Exception as error:
+        return error
 
 
+def never_raises(compare: Callable) -> Callable:
+    """Makes a comparison say False of things that cannot be compared at all."""
+
+    def safe(*things) -> bool:
+        try:
+            return bool(compare(*things))
+        except Exception:
+            return False
+
+    return safe
+
+
+@never_raises
 def close(given, right) -> bool:
     """Whether two results are the same: numbers and tensors within 1e-4, all else exactly."""
     if isinstance(right, torch.Tensor):
@@ -156,43 +208,74 @@ def close(given, right) -> bool:
     return given == right
 
 
+@never_raises
+def is_number(value) -> bool:
+    return value.dim() == 0 if isinstance(value, torch.Tensor) else isinstance(value, numbers.Real)
+
+
 def difference(given, right) -> str:
     """What distinguishes a result from the right one, in a sentence or two."""
     if isinstance(right, torch.Tensor):
-        if not isinstance(given, torch.Tensor):
-            return f"it gives a {type(given).__name__}; a tensor {tuple(right.shape)} is expected."
-        if given.shape != right.shape:
-            return f"the shape is {tuple(given.shape)}; {tuple(right.shape)} is expected."
-        if given.is_floating_point() and given.isnan().any() and not right.isnan().any():
+        seen = as_tensor(given)
+        if seen is None or seen.dim() < 1 <= right.dim():
+            return f"it gives {describe_value(given)}; a tensor {tuple(right.shape)} is expected."
+        if seen.shape != right.shape:
+            return f"the shape is {tuple(seen.shape)}; {tuple(right.shape)} is expected."
+        if seen.is_floating_point() and seen.isnan().any() and not right.isnan().any():
             return "there are NaNs in it: was a row of -inf everywhere, or 0 divided by 0?"
-        off = (given.double() - right.double()).abs()
+        off = (seen.double() - right.double()).abs()
         place = tuple(int(i) for i in torch.unravel_index(off.argmax(), off.shape))
+        ours, wanted = told_apart(seen[place].item(), right[place].item())
+        if not place:
+            return f"it gives {ours}; {wanted} is expected."
         return (
-            f"the shape is right, the numbers are not: at {place} it has "
-            f"{given[place].item():.4g}, and {right[place].item():.4g} is expected."
+            f"the shape is right, the numbers are not: at {place} it has {ours}, and {wanted} is "
+            "expected."
         )
     if isinstance(right, (tuple, list)) and isinstance(given, (tuple, list)):
         if len(given) != len(right):
             return f"it has {len(given)} items; {len(right)} are expected."
-        wrong = next(
-            i for i, (g, r) in enumerate(zip(given, right, strict=True)) if not close(g, r)
-        )
-        return f"item {wrong} differs: {difference(given[wrong], right[wrong])}"
+        pairs = list(zip(given, right, strict=True))
+        wrong = next(i for i, pair in enumerate(pairs) if not close(*pair))
+        return f"item {wrong} differs: {difference(*pairs[wrong])}"
+    if isinstance(right, float) and is_number(given):
+        ours, wanted = told_apart(float(given), right)
+        return f"it gives {ours}; {wanted} is expected."
     return f"it gives {describe_value(given)}; {describe_value(right)} is expected."
+
+
+def as_tensor(given):
+    """A result as a tensor, if it can be read as one; else None."""
+    try:
+        return torch.as_tensor(given)
+    except Exception:  # of another kind altogether
+        return None
+
+
+def told_apart(given: float, right: float) -> tuple[str, str]:
+    """Two numbers as they are written with 4 digits, or with as many as show that they differ."""
+    for digits in range(4, 18):
+        ours, wanted = f"{given:.{digits}g}", f"{right:.{digits}g}"
+        if ours != wanted:
+            break
+    return ours, wanted
 
 
 def describe_value(value) -> str:
     if isinstance(value, torch.Tensor):
         return f"a tensor {tuple(value.shape)}" if value.dim() else f"{value.item():.4g}"
+    if isinstance(value, (tuple, list)) and any(isinstance(v, torch.Tensor) for v in value):
+        return f"a {type(value).__name__} of {len(value)} items"
     words = f"{value:.4g}" if isinstance(value, float) else repr(value)
     return words if len(words) <= 60 else words[:60] + " ..."
 
 
-def line_of(error: Exception) -> str:
+def line_of(error: Exception, answer) -> str:
     """The learner's own line in which an error arose, if it can be seen."""
+    own = getattr(getattr(answer, "__code__", None), "co_filename", None)
     frames = inspect.getinnerframes(error.__traceback__)
-    code = frames[-1].code_context if frames else None
-    return f" (in: {code[0].strip()})" if code else ""
+    mine = [f for f in frames if f.frame.f_code.co_filename == own and f.code_context]
+    return f" (in: {mine[-1].code_context[0].strip()})" if mine else ""
 
 
 def source_of(thing) -> str:
@@ -214,6 +297,10 @@ def exercise(**fields):
 
 
 def question(name: str, answer, mistakes: dict | None = None, **fields) -> Exercise:
-    """An Exercise whose answer is a value; mistakes: {wrong value: what to say to it}."""
+    """An Exercise whose answer is a value; mistakes: {wrong value: what to say to it}.
+
+    A number is asked for, unless the fields `fits` and `kind` say something else.
+    """
     wrong = [Mistake(value, message) for value, message in (mistakes or {}).items()]
-    return Exercise(name=name, answer=answer, mistakes=wrong, **fields)
+    number = {"fits": is_number, "kind": "a number is expected, not a {type}"}
+    return Exercise(name=name, answer=answer, mistakes=wrong, **(number | fields))

@@ -10,6 +10,7 @@ tokens_per_step = question(
     minutes=1,
     level=1,
     answer=12 * 64,
+    working="12 * 64",
     hints=["In each window every character has one that comes next: 64 predictions a window."],
     praise="768 predictions, out of a single pass through the network.",
     mistakes={
@@ -113,3 +114,11 @@ def choices_from_log10(loss):
 )
 def choices_in_proportion(loss):
     return 65 * loss / math.log(65)
+
+
+@choices.mistake(
+    "that is the right number, rounded. Leave it as it is: to be as unsure as among 6.05 symbols "
+    "makes sense."
+)
+def choices_rounded(loss):
+    return round(math.exp(loss))

@@ -2,7 +2,7 @@
 
 import torch
 
-from nanogpt_lib import corpus, ngram
+from nanogpt_lib import corpus
 from nanogpt_lib.exercises.base import exercise, question
 from nanogpt_lib.tokenizer import CharTokenizer
 
@@ -48,6 +48,11 @@ def symbols_without_newline(text):
     return "".join(sorted(set(text) - {"\n"}))
 
 
+@symbols_of.mistake("the capitals are missing: B and b are two symbols. Leave the text as it is.")
+def symbols_in_small_letters(text):
+    return "".join(sorted(set(text.lower())))
+
+
 @exercise(
     question="Text to ids: the place of each character in the vocabulary.",
     minutes=4,
@@ -79,6 +84,19 @@ def encode_the_symbols(text, symbols):
     return [symbols.index(c) for c in symbols]
 
 
+@encode.mistake(
+    "this makes a vocabulary of the text's own characters. The ids are places in `symbols`, which "
+    "has others, too."
+)
+def encode_with_its_own_symbols(text, symbols):
+    return [sorted(set(text)).index(c) for c in text]
+
+
+@encode.mistake("the ids are right, as a tensor; a list is expected. Tensors are made of it later.")
+def encode_as_tensor(text, symbols):
+    return torch.tensor(encode.answer(text, symbols))
+
+
 @exercise(
     question="How often each symbol follows each other: a (V, V) table of counts, row first.",
     minutes=10,
@@ -89,7 +107,6 @@ def encode_the_symbols(text, symbols):
         "Start from torch.zeros(V, V, dtype=torch.long) and add 1 for each pair.",
         "In a loop over i: counts[ids[i], ids[i + 1]] += 1. How many pairs are there?",
     ],
-    library=ngram.keys,
     praise="divide each row by its sum and you have a language model, the bigram.",
 )
 def bigram_counts(ids, vocab_size):
@@ -120,6 +137,14 @@ def bigram_without_overlap(ids, vocab_size):
     for first, second in zip(ids[::2], ids[1::2], strict=False):
         counts[first, second] += 1
     return counts
+
+
+@bigram_counts.mistake(
+    "those are shares of each row. Asked are the counts: do not divide by a sum."
+)
+def bigram_chances(ids, vocab_size):
+    counts = bigram_counts.answer(ids, vocab_size)
+    return counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
 
 
 @exercise(
@@ -163,17 +188,47 @@ def targets_too_short(ids, start, T):
     return ids[start : start + T], ids[start + 1 : start + T]
 
 
+@context_and_targets.mistake(
+    "the end of a slice is a place, not a length: T tokens from `start` on end at start + T."
+)
+def targets_up_to_T(ids, start, T):
+    return ids[start:T], ids[start + 1 : T + 1]
+
+
+@context_and_targets.mistake("it begins at the first token of the text: x begins at `start`.")
+def targets_of_the_beginning(ids, start, T):
+    return ids[:T], ids[1 : T + 1]
+
+
+@context_and_targets.mistake(
+    "y is the token after the context alone. There is one target for each place of x: the token "
+    "that follows there."
+)
+def targets_only_the_last(ids, start, T):
+    return ids[start : start + T], ids[start + T]
+
+
+@context_and_targets.mistake(
+    "y is the next window. Each place of x has its own next token, so y begins one token after x."
+)
+def targets_in_the_next_window(ids, start, T):
+    return ids[start : start + T], ids[start + T : start + 2 * T]
+
+
 embedding_cost = question(
     "embedding_cost",
     question="How many parameters has an embedding of 50,257 symbols with 384 numbers each?",
     minutes=1,
     level=1,
     answer=50_257 * 384,
+    working="50_257 * 384",
     hints=["A table with a row for each symbol: rows times columns."],
     praise="19.3 million: more than the whole workshop model, which has 10.8 million.",
     mistakes={
         50_257 + 384: "that is the sum; a table has rows times columns.",
         65 * 384: "that is our own vocabulary's; GPT-2's has 50,257 symbols.",
         2 * 50_257 * 384: "GPT-2 ties input and output: the table is there once.",
+        19_300_000: "that is rounded. Give all of it: Python multiplies for you.",
+        4 * 50_257 * 384: "those are bytes, four for each number. Count the numbers.",
     },
 )

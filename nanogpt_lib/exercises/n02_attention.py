@@ -68,6 +68,19 @@ def mean_of_the_future(x):
     return torch.stack([x[t:].mean(dim=0) for t in range(len(x))])
 
 
+@causal_mean.mistake(
+    "row t is divided by t, so the first one by 0. It has t + 1 tokens in it: count from 1, as in "
+    "torch.arange(1, T + 1)."
+)
+def mean_counted_from_zero(x):
+    return x.cumsum(dim=0) / torch.arange(len(x))[:, None]
+
+
+@causal_mean.mistake("the rows are right, in a list: torch.stack(...) makes one tensor of them.")
+def mean_as_list(x):
+    return list(causal_mean.answer(x))
+
+
 @exercise(
     question="Scores to causal weights: mask the future, then softmax; (T, T) -> (T, T).",
     minutes=8,
@@ -94,6 +107,16 @@ def causal_weights(scores):
 )
 def weights_without_mask(scores):
     return scores.softmax(dim=-1)
+
+
+@causal_weights.mistake(
+    "those are scores still, with the future masked. The softmax is missing, which makes weights "
+    "of them: each row sums to 1."
+)
+def weights_without_softmax(scores):
+    T = len(scores)
+    future = torch.ones(T, T, dtype=torch.bool).triu(diagonal=1)
+    return scores.masked_fill(future, -math.inf)
 
 
 @causal_weights.mistake(
@@ -143,13 +166,13 @@ def weights_of_the_future(scores):
 
 
 @exercise(
-    question="Scores of queries and keys, kept at size 1: (T, hs) and (S, hs) -> (T, S).",
+    question="Scores of queries and keys, kept at size 1: (T, d) and (S, d) -> (T, S).",
     minutes=4,
     level=1,
     inputs=[(example(4, 16), example(6, 16, seed=1)), (example(3, 5, seed=2), example(2, 5))],
     hints=[
         "q @ k.T has the dot product of query i with key j at place (i, j).",
-        "hs, the length of the vectors, is q.size(-1). Divide by its square root.",
+        "d, the length of the vectors, is q.size(-1). Divide by its square root.",
     ],
     library=CausalSelfAttention.weights,
     praise="now scores have about the size 1, however long the vectors are.",
@@ -159,7 +182,7 @@ def attention_scores(q, k):
 
 
 @attention_scores.mistake(
-    "the scaling is missing: dot products of vectors of length hs have the size sqrt(hs). Divide "
+    "the scaling is missing: dot products of vectors of length d have the size sqrt(d). Divide "
     "by it."
 )
 def scores_not_scaled(q, k):
@@ -167,10 +190,10 @@ def scores_not_scaled(q, k):
 
 
 @attention_scores.mistake(
-    "it divides by hs, not by its square root. It is the variance that grows like hs; the size, "
-    "the standard deviation, grows like sqrt(hs)."
+    "it divides by d, not by its square root. It is the variance that grows like d; the size, "
+    "the standard deviation, grows like sqrt(d)."
 )
-def scores_over_hs(q, k):
+def scores_over_d(q, k):
     return q @ k.T / q.size(-1)
 
 
@@ -182,23 +205,39 @@ def scores_transposed(q, k):
     return k @ q.T / math.sqrt(q.size(-1))
 
 
-@attention_scores.mistake(
+OVER_TOKENS = (
     "it divides by the square root of the number of tokens. What makes scores large is the length "
     "of the vectors, q.size(-1)."
 )
-def scores_over_tokens(q, k):
-    return q @ k.T / math.sqrt(q.size(0))
+
+
+@attention_scores.mistake(OVER_TOKENS)
+def scores_over_queries(q, k):
+    return q @ k.T / math.sqrt(len(q))
+
+
+@attention_scores.mistake(OVER_TOKENS)
+def scores_over_keys(q, k):
+    return q @ k.T / math.sqrt(len(k))
 
 
 @attention_scores.mistake(
-    "it multiplies by sqrt(hs) where it should divide: now the scores are larger still."
+    "those are weights already. Asked are the scores: the softmax comes after the mask, which is "
+    "not there yet."
+)
+def scores_with_softmax(q, k):
+    return attention_scores.answer(q, k).softmax(dim=-1)
+
+
+@attention_scores.mistake(
+    "it multiplies by sqrt(d) where it should divide: now the scores are larger still."
 )
 def scores_scaled_up(q, k):
     return q @ k.T * math.sqrt(q.size(-1))
 
 
 @exercise(
-    question="One head of causal attention: x (T, C), three matrices (C, hs) -> (T, hs).",
+    question="One head of causal attention: x (T, C), three matrices (C, d) -> (T, d).",
     minutes=10,
     level=3,
     inputs=[
@@ -206,19 +245,19 @@ def scores_scaled_up(q, k):
         (example(7, 6, seed=4), *(example(6, 2, seed=s) for s in (5, 6, 7))),
     ],
     hints=[
-        "First the three roles: q = x @ W_q, k = x @ W_k, v = x @ W_v, each (T, hs).",
-        "Then scores, scaled by sqrt(hs); then the mask; then the softmax. You have both parts.",
-        "At the end the weights (T, T) mix the values (T, hs): weights @ v.",
+        "First the three roles: q = x @ W_q, k = x @ W_k, v = x @ W_v, each (T, d).",
+        "Then scores, scaled by sqrt(d); then the mask; then the softmax. You have both parts.",
+        "At the end the weights (T, T) mix the values (T, d): weights @ v.",
     ],
     library=CausalSelfAttention,
     praise="that is the whole of attention: everything else is doing it several times at once.",
 )
 def attention_head(x, W_q, W_k, W_v):
-    q, k, v = x @ W_q, x @ W_k, x @ W_v  # each (T, hs)
+    q, k, v = x @ W_q, x @ W_k, x @ W_v  # each (T, d)
     scores = q @ k.T / math.sqrt(q.size(-1))  # (T, T)
     future = torch.ones(len(x), len(x), dtype=torch.bool).triu(diagonal=1)
     weights = scores.masked_fill(future, -math.inf).softmax(dim=-1)  # (T, T), rows sum to 1
-    return weights @ v  # (T, hs)
+    return weights @ v  # (T, d)
 
 
 def head_like(x, W_q, W_k, W_v, scale=None, mask=True, dim=-1, values=None):
@@ -240,14 +279,22 @@ def head_without_mask(x, W_q, W_k, W_v):
 
 
 @attention_head.mistake(
-    "the scaling is missing: divide the scores by sqrt(hs) before the softmax, or it saturates."
+    "the scaling is missing: divide the scores by sqrt(d) before the softmax, or it saturates."
 )
 def head_without_scale(x, W_q, W_k, W_v):
     return head_like(x, W_q, W_k, W_v, scale=1.0)
 
 
 @attention_head.mistake(
-    "it scales by sqrt(C), the width of x. The dot product has hs terms, so it is sqrt(hs): "
+    "two things are missing: the scores are neither divided by sqrt(d) nor masked before the "
+    "softmax."
+)
+def head_without_scale_and_mask(x, W_q, W_k, W_v):
+    return head_like(x, W_q, W_k, W_v, scale=1.0, mask=False)
+
+
+@attention_head.mistake(
+    "it scales by sqrt(C), the width of x. The dot product has d terms, so it is sqrt(d): "
     "q.size(-1), not x.size(-1)."
 )
 def head_scaled_by_width(x, W_q, W_k, W_v):
@@ -264,7 +311,7 @@ def head_down_the_columns(x, W_q, W_k, W_v):
 
 @attention_head.mistake(
     "the weights mix x itself, so the result has C channels. They should mix the values v = "
-    "x @ W_v, which have hs."
+    "x @ W_v, which have d."
 )
 def head_without_values(x, W_q, W_k, W_v):
     return head_like(x, W_q, W_k, W_v, values=x)
@@ -278,27 +325,42 @@ def head_exchanged(x, W_q, W_k, W_v):
     return head_like(x, W_k, W_q, W_v)
 
 
+@attention_head.mistake(
+    "the weights mix the keys. Keys are there to be found; what is handed over are the values, "
+    "v = x @ W_v."
+)
+def head_mixing_keys(x, W_q, W_k, W_v):
+    return head_like(x, W_q, W_k, W_k)
+
+
+@attention_head.mistake(
+    "those are the weights (T, T). One step is left: they mix the values, weights @ v."
+)
+def head_of_weights_alone(x, W_q, W_k, W_v):
+    return head_like(x, W_q, W_k, W_v, values=torch.eye(len(x)))
+
+
 @exercise(
     question="Cut the channels into heads: (B, T, C) -> (B, n_head, T, C / n_head).",
     minutes=6,
     level=2,
     inputs=[(example(2, 5, 12), 3), (example(1, 4, 8, seed=1), 2)],
     hints=[
-        "Head 0 has the first C / n_head channels of every token, head 1 the next ones, ...",
-        "x.view(B, T, n_head, hs) cuts the last axis and leaves everything in its place.",
-        "Then transpose(1, 2) brings the heads before the tokens: (B, n_head, T, hs).",
+        "Head 0 has the first d = C / n_head channels of every token, head 1 the next d, ...",
+        "x.view(B, T, n_head, d) cuts the last axis and leaves everything in its place.",
+        "Then transpose(1, 2) brings the heads before the tokens: (B, n_head, T, d).",
     ],
     library=CausalSelfAttention.heads,
     praise="no number was copied: view and transpose only change how the numbers are addressed.",
 )
 def split_heads(x, n_head):
     B, T, C = x.shape
-    return x.view(B, T, n_head, C // n_head).transpose(1, 2)  # (B, n_head, T, hs)
+    return x.view(B, T, n_head, C // n_head).transpose(1, 2)  # (B, n_head, T, d)
 
 
 @split_heads.mistake(
-    "the shape is right and the numbers are scrambled: a view straight to (B, n_head, T, hs) cuts "
-    "the tokens apart. First view as (B, T, n_head, hs), then transpose(1, 2)."
+    "the shape is right and the numbers are scrambled: a view straight to (B, n_head, T, d) cuts "
+    "the tokens apart. First view as (B, T, n_head, d), then transpose(1, 2)."
 )
 def heads_scrambled(x, n_head):
     B, T, C = x.shape
@@ -306,8 +368,8 @@ def heads_scrambled(x, n_head):
 
 
 @split_heads.mistake(
-    "the heads stand behind the tokens: (B, T, n_head, hs). One transpose(1, 2) more, so that "
-    "each head has a (T, hs) of its own."
+    "the heads stand behind the tokens: (B, T, n_head, d). One transpose(1, 2) more, so that "
+    "each head has a (T, d) of its own."
 )
 def heads_not_transposed(x, n_head):
     B, T, C = x.shape
@@ -316,7 +378,7 @@ def heads_not_transposed(x, n_head):
 
 @split_heads.mistake(
     "each head takes every n_head-th channel instead of neighbouring ones: the last axis was cut "
-    "as (hs, n_head). Cut it as (n_head, hs), head by head."
+    "as (d, n_head). Cut it as (n_head, d), head by head."
 )
 def heads_interleaved(x, n_head):
     B, T, C = x.shape
@@ -332,8 +394,8 @@ def heads_with_everything(x, n_head):
 
 
 @split_heads.mistake(
-    "it has the tokens last: (B, n_head, hs, T). Scores are made from (T, hs) and (hs, T) later; "
-    "here each head keeps (T, hs): transpose(1, 2) after the view."
+    "it has the tokens last: (B, n_head, d, T). Scores are made from (T, d) and (d, T) later; "
+    "here each head keeps (T, d): transpose(1, 2) after the view."
 )
 def heads_tokens_last(x, n_head):
     return split_heads.answer(x, n_head).transpose(-2, -1)

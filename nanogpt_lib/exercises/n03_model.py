@@ -1,6 +1,7 @@
 """Exercises of notebook 03: the parts of a GPT, their first weights, and their number."""
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -21,7 +22,7 @@ def example(*shape, seed=0):
     level=2,
     inputs=[
         (3 * example(2, 4, 6) + 1, example(6, seed=1), example(6, seed=2)),
-        (0.003 * example(3, 3, 3, seed=3), torch.ones(3), torch.zeros(3)),
+        (0.003 * example(3, 2, 5, seed=3), torch.ones(5), torch.zeros(5)),
     ],
     hints=[
         "The mean of each token is x.mean(dim=-1, keepdim=True): shape (B, T, 1).",
@@ -92,6 +93,41 @@ def norm_without_mean(x, gain, bias):
 def norm_by_variance(x, gain, bias):
     mean, variance = x.mean(dim=-1, keepdim=True), x.var(dim=-1, keepdim=True, correction=0)
     return (x - mean) / (variance + 1e-5) * gain + bias
+
+
+@layer_norm.mistake(
+    "the 1e-5 is missing. Added to the variance, it keeps very small vectors small, and a vector "
+    "of equal numbers from being divided by 0."
+)
+def norm_without_epsilon(x, gain, bias):
+    mean, variance = x.mean(dim=-1, keepdim=True), x.var(dim=-1, keepdim=True, correction=0)
+    return (x - mean) / torch.sqrt(variance) * gain + bias
+
+
+STD = (
+    "`.std()` differs in two ways: it divides by C - 1 instead of C, and the 1e-5 belongs under "
+    "the root. Take the mean of the squares, add 1e-5, then the root."
+)
+
+
+@layer_norm.mistake(STD)
+def norm_by_std_plus_epsilon(x, gain, bias):
+    mean, size = x.mean(dim=-1, keepdim=True), x.std(dim=-1, keepdim=True)
+    return (x - mean) / (size + 1e-5) * gain + bias
+
+
+@layer_norm.mistake(STD)
+def norm_by_std(x, gain, bias):
+    mean, size = x.mean(dim=-1, keepdim=True), x.std(dim=-1, keepdim=True)
+    return (x - mean) / size * gain + bias
+
+
+@layer_norm.mistake(
+    "the shapes do not fit: a mean over the last axis of (B, T, C) is (B, T). With keepdim=True it "
+    "stays (B, T, 1), and so does the variance."
+)
+def norm_without_keepdim(x, gain, bias):
+    return (x - x.mean(dim=-1)) * gain + bias
 
 
 def by_matrix(matrix, x):
@@ -176,6 +212,32 @@ def block_mlp_first(x, ln_1, attn, ln_2, mlp):
     return x + attn(ln_1(x))
 
 
+@block_forward.mistake(
+    "what attention has added is lost: the second line adds to the old x. Add to the new one, "
+    "y + mlp(ln_2(y)), or call both of them x."
+)
+def block_losing_attention(x, ln_1, attn, ln_2, mlp):
+    y = x + attn(ln_1(x))
+    return x + mlp(ln_2(y))
+
+
+@block_forward.mistake(
+    "the norms come after the parts: ln_1(attn(x)). A part should read a norm, attn(ln_1(x)), and "
+    "what it gives is added as it is."
+)
+def block_normalising_the_results(x, ln_1, attn, ln_2, mlp):
+    x = x + ln_1(attn(x))
+    return x + ln_2(mlp(x))
+
+
+@block_forward.mistake(
+    "there is one addition for both parts. Each part adds its own result: x = x + attn(...), then "
+    "x + mlp(...)."
+)
+def block_with_one_residual(x, ln_1, attn, ln_2, mlp):
+    return x + mlp(ln_2(attn(ln_1(x))))
+
+
 @exercise(
     question="How large the first weights of c_proj should be: 0.02, less with depth.",
     minutes=3,
@@ -221,13 +283,15 @@ initial_loss = question(
     minutes=2,
     level=1,
     answer=math.log(50_257),
+    working="math.log(50_257)",
+    same=partial(math.isclose, rel_tol=0.005),  # 10.8 is good enough
     hints=[
         "Knowing nothing means the same probability for each of the 50,257 tokens.",
         "The loss is minus the natural logarithm of that probability: math.log.",
     ],
     praise="10.82. So losses of models with different vocabularies cannot be compared as they are.",
     mistakes={
-        math.log(65): "that is for our 65 characters; the question is about 50,257 tokens.",
+        math.log(65): "that is for 65 symbols, our characters; asked is the loss for 50,257.",
         math.log2(50_257): "those are bits, log2. A loss in nats takes the natural logarithm.",
         math.log10(50_257): "that is log10. A loss in nats takes the natural logarithm, math.log.",
         -math.log(50_257): "the sign: the logarithm of a probability is negative, the loss is not.",
@@ -236,15 +300,17 @@ initial_loss = question(
 )
 
 
-def parameters(C, V, T, n_layer, tied=True, bias=True, norms=True, last=True, qkv=3, wide=4):
-    """The number of parameters, with one thing miscounted where asked; for the mistakes below."""
-    b = 1 if bias else 0
-    attention = C * qkv * C + b * qkv * C + C * C + b * C
-    mlp = C * wide * C + b * wide * C + wide * C * C + b * C
-    norm = (1 + b) * C
-    block = attention + mlp + (2 * norm if norms else 0)
-    head = 0 if tied else V * C
-    return V * C + T * C + n_layer * block + (norm if last else 0) + head
+def parameters(config, b=1, norm=2, norms=2, last=1, head=0, qkv=3):
+    """The number of parameters, with something miscounted where asked; for the mistakes below.
+
+    b: 0 leaves out the biases of the linear layers; norm: numbers of a norm for each channel;
+    norms: how many a block has; last: how many follow; head: its matrices of its own.
+    """
+    V, T, C = config.vocab_size, config.block_size, config.n_embd
+    attention = (C * qkv * C + b * qkv * C) + (C * C + b * C)
+    mlp = (C * 4 * C + b * 4 * C) + (4 * C * C + b * C)
+    block = attention + mlp + norms * norm * C
+    return V * C + T * C + config.n_layer * block + last * norm * C + head * V * C
 
 
 @exercise(
@@ -271,23 +337,42 @@ def count_params(config):
     return V * C + T * C + L * block + norm
 
 
-def shape_of(config):
-    return config.n_embd, config.vocab_size, config.block_size, config.n_layer
-
-
 @count_params.mistake(
     "the head is counted as a matrix of its own. It is tied: the same V * C numbers as the "
     "embedding, which count once."
 )
 def count_untied(config):
-    return parameters(*shape_of(config), tied=False)
+    return parameters(config, head=1)
 
 
 @count_params.mistake(
     "the biases are missing: a linear layer from a to b has b of them, and each norm has C."
 )
 def count_without_biases(config):
-    return parameters(*shape_of(config), bias=False)
+    return parameters(config, b=0, norm=1)
+
+
+@count_params.mistake(
+    "the norms are right; the biases of the linear layers are missing. One from a to b has b of "
+    "them, so a block has 3C + C + 4C + C."
+)
+def count_without_linear_biases(config):
+    return parameters(config, b=0)
+
+
+@count_params.mistake(
+    "the linear layers are right; a norm has C numbers too few. It has a gain and a bias, 2 * C."
+)
+def count_without_norm_biases(config):
+    return parameters(config, norm=1)
+
+
+@count_params.mistake(
+    "those are the tables and the matrices, 12 * C * C a block. The biases and the norms are "
+    "missing."
+)
+def count_matrices_only(config):
+    return parameters(config, b=0, norm=0)
 
 
 @count_params.mistake(
@@ -296,6 +381,22 @@ def count_without_biases(config):
 def count_one_block(config):
     C = config.n_embd
     return 12 * C * C + 13 * C
+
+
+@count_params.mistake(
+    "everything is there, but with one block. There are n_layer of them: multiply what is in a "
+    "block."
+)
+def count_with_one_block(config):
+    return parameters(replace(config, n_layer=1))
+
+
+@count_params.mistake(
+    "those are the matrices of the blocks alone, 12 * C * C each: a good rule of thumb for large "
+    "models. Missing are the biases, the norms and both tables."
+)
+def count_by_rule_of_thumb(config):
+    return config.n_layer * 12 * config.n_embd**2
 
 
 @count_params.mistake(
@@ -317,16 +418,16 @@ def count_without_positions(config):
 
 @count_params.mistake("the last norm is missing: ln_f, after the blocks, has 2 * C parameters.")
 def count_without_last_norm(config):
-    return parameters(*shape_of(config), last=False)
+    return parameters(config, last=0)
 
 
 @count_params.mistake("the norms in the blocks are missing: two a block, 2 * C parameters each.")
 def count_without_norms(config):
-    return parameters(*shape_of(config), norms=False)
+    return parameters(config, norms=0)
 
 
 @count_params.mistake(
     "c_attn is counted as C * C: it makes queries, keys and values, so it goes from C to 3 * C."
 )
 def count_small_attention(config):
-    return parameters(*shape_of(config), qkv=1)
+    return parameters(config, qkv=1)

@@ -86,6 +86,32 @@ def loss_without_softmax(logits, targets):
     return -logits.gather(-1, targets[..., None]).mean()
 
 
+@loss_by_hand.mistake(
+    "the mean comes before the logarithm. Each place has its own -ln p; the mean of those is the "
+    "loss. Else a place that was quite wrong would hardly count."
+)
+def loss_log_of_the_mean(logits, targets):
+    return -logits.softmax(dim=-1).gather(-1, targets[..., None]).mean().log()
+
+
+@loss_by_hand.mistake("that is in bits, with log2: a loss takes the natural logarithm, .log().")
+def loss_in_bits(logits, targets):
+    return loss_by_hand.answer(logits, targets) / math.log(2)
+
+
+@loss_by_hand.mistake("that is the loss of each place. At the end: .mean(), one number for all.")
+def loss_of_each_place(logits, targets):
+    return -logits.softmax(dim=-1).gather(-1, targets[..., None]).log()
+
+
+@loss_by_hand.mistake(
+    "gather wants the targets with as many axes as the probabilities, (B, T, 1): write "
+    "targets[..., None]."
+)
+def loss_gathered_without_an_axis(logits, targets):
+    return -logits.softmax(dim=-1).gather(-1, targets).log().mean()
+
+
 @exercise(
     question="The weights after one step downhill, with learning rate lr.",
     minutes=3,
@@ -125,6 +151,14 @@ def sgd_without_lr(w, gradient, lr):
 )
 def sgd_of_the_sign(w, gradient, lr):
     return w - lr * gradient.sign()
+
+
+@sgd_step.mistake(
+    "the learning rate multiplies the weights, too, and shrinks them. It belongs to the gradient "
+    "alone: w - lr * gradient."
+)
+def sgd_with_brackets(w, gradient, lr):
+    return lr * (w - gradient)
 
 
 ADAM = [
@@ -210,6 +244,57 @@ def adamw_v_unsquared(w, gradient, m, v, t, lr):
     return w * (1 - lr * 0.1) - lr * m_hat / (v_hat.sqrt() + 1e-8), m, v
 
 
+@adamw_step.mistake(
+    "the decay comes after the step, so that it shrinks the step as well. First w shrinks, then "
+    "the step is taken off."
+)
+def adamw_decay_afterwards(w, gradient, m, v, t, lr):
+    moved, m, v = adamw_step.answer(w, gradient, m, v, t, lr)
+    step = w * (1 - lr * 0.1) - moved
+    return (w - step) * (1 - lr * 0.1), m, v
+
+
+@adamw_step.mistake(
+    "the decay lacks the learning rate: w would lose a tenth of itself at every step. The factor "
+    "is 1 - lr * 0.1."
+)
+def adamw_decay_without_lr(w, gradient, m, v, t, lr):
+    moved, m, v = adamw_step.answer(w, gradient, m, v, t, lr)
+    step = w * (1 - lr * 0.1) - moved
+    return w * (1 - 0.1) - step, m, v
+
+
+@adamw_step.mistake(
+    "it takes the step with the m and v that came in. First bring both up to date with this "
+    "gradient, then use them."
+)
+def adamw_with_old_averages(w, gradient, m, v, t, lr):
+    m_hat, v_hat = m / (1 - 0.9**t), v / (1 - 0.99**t)
+    _, m, v = adamw_step.answer(w, gradient, m, v, t, lr)
+    return w * (1 - lr * 0.1) - lr * m_hat / (v_hat.sqrt() + 1e-8), m, v
+
+
+@adamw_step.mistake(
+    "the 1e-8 is under the root, where it makes the steps of small gradients smaller. Here it "
+    "comes after the root: v_hat.sqrt() + 1e-8. (Layer norm does it the other way.)"
+)
+def adamw_epsilon_under_the_root(w, gradient, m, v, t, lr):
+    _, m, v = adamw_step.answer(w, gradient, m, v, t, lr)
+    m_hat, v_hat = m / (1 - 0.9**t), v / (1 - 0.99**t)
+    return w * (1 - lr * 0.1) - lr * m_hat / (v_hat + 1e-8).sqrt(), m, v
+
+
+@adamw_step.mistake("the weights are right; the next step needs m and v, too: return w, m, v.")
+def adamw_weights_alone(w, gradient, m, v, t, lr):
+    return adamw_step.answer(w, gradient, m, v, t, lr)[0]
+
+
+@adamw_step.mistake("all three are right, in another order: return w first, then m, then v.")
+def adamw_in_another_order(w, gradient, m, v, t, lr):
+    w, m, v = adamw_step.answer(w, gradient, m, v, t, lr)
+    return m, v, w
+
+
 @exercise(
     question="The learning rate of a step (counted from 0): linear warm-up, then half a cosine.",
     minutes=10,
@@ -276,6 +361,47 @@ def rate_below_zero(step, max_steps, warmup, high, low):
     return low + (high - low) * math.cos(math.pi * progress)
 
 
+WARMUP_FROM_LOW = (
+    "the warm-up climbs from `low`. It climbs from 0; `low` is where the cosine ends. While "
+    "step < warmup the rate is high * (step + 1) / warmup."
+)
+
+
+@rate_at.mistake(WARMUP_FROM_LOW)
+def rate_up_from_low(step, max_steps, warmup, high, low):
+    if step < warmup:
+        return low + (high - low) * (step + 1) / warmup
+    return rate_at.answer(step, max_steps, warmup, high, low)
+
+
+@rate_at.mistake(WARMUP_FROM_LOW)
+def rate_starting_at_low(step, max_steps, warmup, high, low):
+    if step < warmup:
+        return low + (high - low) * step / warmup
+    return rate_at.answer(step, max_steps, warmup, high, low)
+
+
+@rate_at.mistake(
+    "the pi is missing: half a cosine goes from 0 to pi, and without it the rate comes down a "
+    "quarter of the way. math.cos(math.pi * progress)."
+)
+def rate_without_pi(step, max_steps, warmup, high, low):
+    if step < warmup:
+        return high * (step + 1) / warmup
+    progress = (step - warmup) / (max_steps - warmup)
+    return low + (high - low) * 0.5 * (1 + math.cos(progress))
+
+
+@rate_at.mistake(
+    "the cosine begins at low + high, above `high`. It is spread over the distance between them: "
+    "low + (high - low) * ..."
+)
+def rate_above_high(step, max_steps, warmup, high, low):
+    if step < warmup:
+        return high * (step + 1) / warmup
+    return low + rate_at.answer(step, max_steps, warmup, high, 0.0)
+
+
 @rate_at.mistake(
     "the warm-up is missing: it starts at the full rate. While step < warmup, climb in a line."
 )
@@ -338,3 +464,21 @@ def clip_by_the_largest(gradients, max_norm):
 )
 def clip_upside_down(gradients, max_norm):
     return max(1.0, float(sum((g**2).sum() for g in gradients) ** 0.5 / max_norm))
+
+
+@clip_factor.mistake(
+    "each tensor has a factor of its own here, and that turns the arrow. One factor for all keeps "
+    "its direction: take the length of all of them together."
+)
+def clip_each_by_its_own(gradients, max_norm):
+    return [min(1.0, float(max_norm / g.norm())) for g in gradients]
+
+
+@clip_factor.mistake("that is the length. The factor is max_norm / length, and never above 1.")
+def clip_gives_the_length(gradients, max_norm):
+    return float(sum((g**2).sum() for g in gradients) ** 0.5)
+
+
+@clip_factor.mistake("those are the gradients, shortened rightly. Asked is the factor, one number.")
+def clip_gives_gradients(gradients, max_norm):
+    return [g * clip_factor.answer(gradients, max_norm) for g in gradients]

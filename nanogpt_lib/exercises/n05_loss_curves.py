@@ -57,6 +57,16 @@ def best_step_as_loss(history):
     return min(point.val_loss for point in history)
 
 
+@best_step.mistake("that is the right item, all of it. Asked is its step: add .step.")
+def best_step_as_item(history):
+    return min(history, key=lambda point: point.val_loss)
+
+
+@best_step.mistake("that is where the validation loss is highest: the start. Take min, not max.")
+def best_step_of_the_highest(history):
+    return max(history, key=lambda point: point.val_loss).step
+
+
 @best_step.mistake(
     "it stops where the curve first turns upwards. Curves are noisy: a lower place may follow."
 )
@@ -131,6 +141,7 @@ def perplexity_instead(loss, characters_per_token):
         ([3.0, 2.0, 2.1, 2.2, 2.3], 2),
         ([3.0, 2.0, 2.3, 2.2, 2.1, 2.05, 1.0], 4),
         ([3.0, 2.0, 1.5, 1.4], 2),
+        ([3.0, 2.0, 2.2, 2.1, 2.3, 1.0, 1.1, 1.05, 1.2], 2),
     ],
     hints=[
         "Go through the losses with enumerate and remember the place of the lowest so far.",
@@ -170,6 +181,27 @@ def stops_at_the_best(val_losses, patience):
     return val_losses.index(min(val_losses[: stops_at.answer(val_losses, patience) + 1]))
 
 
+FORESIGHT = (
+    "it looks for the lowest loss of the whole run first. While training, one does not know what "
+    "comes later: go through the losses one by one."
+)
+
+
+@stops_at.mistake(FORESIGHT)
+def stops_with_foresight(val_losses, patience):
+    return min(val_losses.index(min(val_losses)) + patience, len(val_losses) - 1)
+
+
+@stops_at.mistake(FORESIGHT)
+def stops_with_foresight_beyond_the_end(val_losses, patience):
+    return val_losses.index(min(val_losses)) + patience
+
+
+@stops_at.mistake("that is the loss at which it stops. Asked is the number of the evaluation.")
+def stops_at_as_loss(val_losses, patience):
+    return val_losses[stops_at.answer(val_losses, patience)]
+
+
 @stops_at.mistake("it waits one evaluation too long: stop once the age has reached `patience`.")
 def stops_one_later(val_losses, patience):
     return min(stops_at.answer(val_losses, patience + 1), len(val_losses) - 1)
@@ -197,7 +229,7 @@ def stops_after_rises_in_all(val_losses, patience):
     minutes=12,
     level=3,
     inputs=[
-        ("Before we go, hear me now.", "Before we proceed any further, hear me speak."),
+        ("Before we go, hear us now.", "Before we proceed any further, hear me speak."),
         ("the king\nmy lord, the queen is here", "ho, my lord,\nthe queen is hence\nKing"),
         ("abcd", "xxbcdxx"),
         ("xyz", "abc"),
@@ -233,6 +265,23 @@ def copy_of_the_beginning(sample, text):
 )
 def copy_of_a_word(sample, text):
     return max((word for word in sample.split() if word in text), key=len, default="")
+
+
+@longest_copy.mistake(
+    "it puts whole words together. A copy may begin and end in the middle of a word, and spaces "
+    "and newlines count: look at characters."
+)
+def copy_of_whole_words(sample, text):
+    words = sample.split()
+    runs = [" ".join(words[i:j]) for i in range(len(words)) for j in range(i, len(words) + 1)]
+    return max((run for run in runs if run in text), key=len, default="")
+
+
+@longest_copy.mistake(
+    "the spaces or newlines at its ends were stripped off. They stand in both texts, so they count."
+)
+def copy_stripped(sample, text):
+    return longest_copy.answer(sample, text).strip()
 
 
 @longest_copy.mistake("it looks at whole lines. A copy may begin and end in the middle of a line.")
@@ -271,13 +320,20 @@ def copy_of_small_letters(sample, text):
     return longest_copy.answer(sample.lower(), text.lower())
 
 
+def letters(answer) -> str:
+    """The letters of an answer, as capitals: of "b, d, a, c", and also of ["B", "D", "A", "C"]."""
+    return "".join(c for c in str(answer).upper() if c.isalpha())
+
+
 by_ear = question(
     "by_ear",
     question="Four samples of one run, in order from the highest loss to the lowest.",
     minutes=4,
     level=2,
     answer="BDAC",
-    same=lambda given, right: str(given).replace(",", "").replace(" ", "").upper() == right,
+    same=lambda given, right: letters(given) == right,
+    fits=lambda given: sorted(letters(given)) == list("ABCD"),
+    kind='the four letters in their order are expected, such as "ABCD"',
     hints=[
         "Which one has letters, but not even words of a usual length? It comes first.",
         "Two are left in the middle: in which do more of the short words exist?",
@@ -321,6 +377,11 @@ SIGNS = {
 }
 
 
+def plain(answer) -> str:
+    """An answer in words without what makes no difference: capitals, and spaces around it."""
+    return str(answer).strip().lower()
+
+
 def patient(letter: str, looks: str, hints: list[str], praise: str, library=None):
     """The exercise about a patient; looks: what is to be seen, told to any wrong diagnosis."""
     illness = clinic.CASES[f"patient-{letter}"].illness
@@ -330,7 +391,9 @@ def patient(letter: str, looks: str, hints: list[str], praise: str, library=None
         minutes=2,
         level=2,
         answer=illness,
-        same=lambda given, right: str(given).strip().lower() == right,
+        same=lambda given, right: plain(given) == right,
+        fits=lambda given: plain(given) in SIGNS,
+        kind=f"choose one of: {', '.join(SIGNS)}",
         hints=hints,
         library=library,
         praise=praise,
@@ -342,7 +405,7 @@ patient_a = patient(
     "a",
     "Here the curves leap above where they began, then lie on a high shelf, both alike.",
     [
-        "Compare the first two or three evaluations with the start at 4.19.",
+        "Compare the first two or three evaluations with the start at 4.20.",
         "It learnt the letters' frequencies and no more. What kept it from going on?",
     ],
     "weights that were flung far away do not come back, even when the rate falls.",

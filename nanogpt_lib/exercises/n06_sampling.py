@@ -124,12 +124,26 @@ def top_k_one_too_few(logits, k):
     return logits.masked_fill(logits <= lowest, -math.inf).softmax(dim=-1)
 
 
-@top_k_chances.mistake(
-    "one limit is used for all rows: each row has its own k-th score, so keep it as (B, 1)."
-)
+ONE_LIMIT = "one limit is used for all rows: each row has its own k-th score, so keep it as (B, 1)."
+
+
+@top_k_chances.mistake(ONE_LIMIT)
 def top_k_of_the_batch(logits, k):
     lowest = logits.topk(k).values[:, -1:].max()
     return logits.masked_fill(logits < lowest, -math.inf).softmax(dim=-1)
+
+
+@top_k_chances.mistake(ONE_LIMIT)
+def top_k_of_the_batch_at_its_lowest(logits, k):
+    return logits.masked_fill(logits < logits.topk(k).values.min(), -math.inf).softmax(dim=-1)
+
+
+@top_k_chances.mistake(
+    "those are the k chances alone, (B, k): which symbols they belong to is lost. Put them back in "
+    "their places, with 0 everywhere else."
+)
+def top_k_without_the_rest(logits, k):
+    return logits.topk(k).values.softmax(dim=-1)
 
 
 @top_k_chances.mistake("the least likely ones stay: the comparison is the wrong way round.")
@@ -142,7 +156,7 @@ def top_k_lowest(logits, k):
     question="Chances (B, V) cut to the fewest likeliest symbols that together reach p.",
     minutes=15,
     level=3,
-    inputs=[(CHANCES, 0.7), (CHANCES, 0.95)],
+    inputs=[(CHANCES, 0.7), (CHANCES, 0.93)],
     hints=[
         "Sort each row, likeliest first: ordered, order = chances.sort(dim=-1, descending=True).",
         "before = ordered.cumsum(-1) - ordered is what all likelier symbols have together. A "
@@ -170,6 +184,28 @@ def top_p_crossing_cut(chances, p):
     ordered = ordered.masked_fill(ordered.cumsum(dim=-1) > p, 0.0)
     kept = torch.zeros_like(chances).scatter(-1, order, ordered)
     return kept / kept.sum(dim=-1, keepdim=True)
+
+
+@top_p_chances.mistake(
+    "the likeliest always stays, which is right, but the symbol that crosses p is cut, so what "
+    "stays does not reach p. Compare with the sum before each symbol."
+)
+def top_p_crossing_cut_but_the_first(chances, p):
+    ordered, order = chances.sort(dim=-1, descending=True)
+    cut = ordered.cumsum(dim=-1) > p
+    cut[:, 0] = False
+    kept = torch.zeros_like(chances).scatter(-1, order, ordered.masked_fill(cut, 0.0))
+    return kept / kept.sum(dim=-1, keepdim=True)
+
+
+@top_p_chances.mistake(
+    "gather fetches from the places in `order`; here each chance is to be put into its place. "
+    "That is scatter."
+)
+def top_p_gathered(chances, p):
+    ordered, order = chances.sort(dim=-1, descending=True)
+    ordered = ordered.masked_fill(ordered.cumsum(dim=-1) - ordered >= p, 0.0)
+    return (ordered / ordered.sum(dim=-1, keepdim=True)).gather(-1, order)
 
 
 @top_p_chances.mistake(
@@ -251,6 +287,11 @@ def entropy_averaged(chances):
 @entropy.mistake("each text has its own entropy: sum along the last dimension, dim=-1, only.")
 def entropy_wrong_axis(chances):
     return torch.special.entr(chances).sum(dim=0)
+
+
+@entropy.mistake("it takes a softmax of them first. They are chances already: each row sums to 1.")
+def entropy_of_a_softmax(chances):
+    return torch.special.entr(chances.softmax(dim=-1)).sum(dim=-1)
 
 
 @entropy.mistake("that is the surprise summed without its weight: multiply each by its chance.")
