@@ -246,9 +246,6 @@ def main(argv=None) -> None:
     for name in args.names:
         if name not in CASES:
             parser.error(f"there is no case {name!r}; there are {', '.join(CASES)}")
-    torch.set_num_threads(1)  # so small a model gains little from more
-    # Gradients of a loss of 0.001 lie below 1e-38; processors take ten times as long for those.
-    torch.set_flush_denormal(True)
     for name in args.names or CASES:
         print(name)
         path = make(name, args.folder, args.steps, [Tell()])
@@ -256,4 +253,7 @@ def main(argv=None) -> None:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)  # so small a model gains little from more
+    # Gradients of a loss of 0.001 lie below 1e-38; processors take ten times as long for those.
+    torch.set_flush_denormal(True)
     main()

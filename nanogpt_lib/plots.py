@@ -175,7 +175,7 @@ def heatmap(matrix, rows, columns, title="", row_label="", column_label="", size
     """A matrix as colours, dark for large; rows and columns: what stands at its edges."""
     figure = Figure(figsize=(size, size * len(rows) / len(columns) + 0.6), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(matrix, cmap="Blues", aspect="auto")
+    image = axes.imshow(plain(matrix), cmap="Blues", aspect="auto")
     small = 10 if max(len(rows), len(columns)) <= 30 else 6
     axes.set_xticks(range(len(columns)), [visible(s) for s in columns], fontsize=small)
     axes.set_yticks(range(len(rows)), [visible(s) for s in rows], fontsize=small)
@@ -363,6 +363,11 @@ def bars_beside(groups, title="", xlabel="") -> Figure:
     return figure
 
 
+def plain(matrix) -> list[list[float]]:
+    """Rows of numbers, out of a tensor or anything like it: matplotlib takes all to be NumPy's."""
+    return [[float(value) for value in row] for row in matrix]
+
+
 def attention_maps(maps, symbols, titles, title="", size=4.4, label="weight") -> Figure:
     """Who looks at whom: a square for each map, rows look, columns are looked at.
 
@@ -379,7 +384,7 @@ def attention_maps(maps, symbols, titles, title="", size=4.4, label="weight") ->
     names = [visible(symbol) for symbol in symbols]
     small = min(10, 72 * size * 0.75 / len(names))
     for axes, weights, name in zip(squares, maps, titles, strict=False):
-        image = axes.imshow(weights, cmap="Blues", vmin=0, vmax=1)
+        image = axes.imshow(plain(weights), cmap="Blues", vmin=0, vmax=1)
         axes.set_xticks(range(len(names)), names, fontsize=small)
         axes.set_yticks(range(len(names)), names, fontsize=small)
         axes.tick_params(length=0, pad=1.5)

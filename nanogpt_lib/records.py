@@ -39,7 +39,7 @@ class Recorded:
     history: list[Evaluation]  # at least one
     steps: int  # done when it ended; there may be no evaluation at the last
     seconds: float  # that it took
-    stopped: str | None  # "finished", "interrupted" or "out of time"; None if it was cut off
+    stopped: str | None  # why it ended, as in `training.Run`; None if it was cut off
 
     @property
     def best(self) -> Evaluation | None:

@@ -1,6 +1,7 @@
 """What several tests need. Everything here is real: the corpus, the model, the wheel."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -18,6 +19,8 @@ from nanogpt_lib.model import GPT, GPTConfig
 from nanogpt_lib.sources import WHEEL
 from nanogpt_lib.tokenizer import CharTokenizer
 
+# A shell lets what it starts in the background ignore Ctrl-C, which some tests send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)
 hypothesis.settings.register_profile("patient", deadline=None)  # nothing is timed in a test
 hypothesis.settings.load_profile("patient")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nanogpt_lib import checkpoint, records, runlog
-from nanogpt_lib.background import look_in, process_of, start_or_resume, stop, wait
+from nanogpt_lib.background import as_recorded, look_in, process_of, start_or_resume, stop, wait
 from nanogpt_lib.callbacks import copy_run
 
 KILLER = """\
@@ -201,7 +201,7 @@ def test_a_run_that_is_stopped_saves_its_step_and_can_go_on(tmp_path, whole, mon
     with monkeypatch.context() as context:
         at_start(tmp_path / "slow", SLOW, context)
         folder = start_or_resume("smoke")
-    while runlog.RECORD not in os.listdir(folder) or not runlog.read(folder).history:
+    while as_recorded(folder) is None:
         assert process_of(folder)
         time.sleep(0.01)
     stop(folder)
