@@ -68,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_copy(resume)
 
     sample = command("sample", "let a trained model write")
-    add_run(sample)
+    add_run(sample, ', or "pocket", which comes trained')
     sample.add_argument("--prompt", default="", help="text to continue (\\n is a new line)")
     sample.add_argument("-n", "--tokens", type=int, default=500, help="how many (default 500)")
     sample.add_argument("--temperature", type=float, default=0.7, help="0 greedy, 1 as learnt")
@@ -144,13 +144,13 @@ def add_copy(parser):
     )
 
 
-def add_run(parser):
+def add_run(parser, more=""):
     parser.add_argument(
         "folder",
         nargs="?",
         type=Path,
         metavar="RUN",
-        help="run folder (default: the newest in runs/)",
+        help="run folder (default: the newest in runs/)" + more,
     )
 
 

@@ -17,6 +17,7 @@ from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import Evaluation, Run
 
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
+SHIPPED = Path(__file__).resolve().parent.parent / "data" / "runs"  # models that come with the kit
 FORMAT = 1
 
 
@@ -124,9 +125,12 @@ def load_model(path: str | Path) -> tuple[GPT, CharTokenizer, dict]:
     """A model to sample from, its tokenizer, and the whole snapshot.
 
     path: a checkpoint, or a run folder, of which the best is taken (the last is usually
-    overfit). The model is on the CPU, in evaluation mode.
+    overfit), or the name of a model that comes with the kit, such as "pocket". The model is on
+    the CPU, in evaluation mode.
     """
     path = Path(path)
+    if not path.exists() and (SHIPPED / f"{path.name}.pt").exists():
+        path = SHIPPED / f"{path.name}.pt"
     data = load_sound(path, (BEST, LAST, PREVIOUS)) if path.is_dir() else load(path)
     model = GPT(GPTConfig(**data["model_config"]))
     model.load_state_dict(data["model"])

@@ -81,8 +81,9 @@ PRESETS = {
 }
 
 # For `fit_to_time`. With less than this share of its steps a preset ends worse than the next
-# smaller one given the same time; with more than this multiple of them it has learnt what it can.
-ENOUGH, MOST = 0.4, 4
+# smaller one given the same time; with more than this multiple of them it has read the text so
+# often that it learns it by heart.
+ENOUGH, MOST = 0.4, 10
 
 
 def get_preset(name: str) -> Preset:
