@@ -72,7 +72,9 @@ def build_parser() -> argparse.ArgumentParser:
     sample.add_argument("--prompt", default="", help="text to continue (\\n is a new line)")
     sample.add_argument("-n", "--tokens", type=int, default=500, help="how many (default 500)")
     sample.add_argument("--temperature", type=float, default=0.7, help="0 greedy, 1 as learnt")
-    sample.add_argument("--top-k", type=int, default=40, help="draw from the k likeliest only")
+    sample.add_argument(
+        "--top-k", type=k_or_all, default=40, help="draw from the k likeliest only (40), or all"
+    )
     sample.add_argument("--top-p", type=float, help="draw from the likeliest up to probability p")
     sample.add_argument("--greedy", action="store_true", help="always the likeliest")
     sample.add_argument("--seed", type=int, help="the same seed gives the same text")
@@ -125,6 +127,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="where the picture goes (default: compare.png)",
     )
     return parser
+
+
+def k_or_all(word: str) -> int | None:
+    return None if word == "all" else int(word)
 
 
 def add_text(parser, help="a UTF-8 text file instead of Tiny Shakespeare"):
@@ -185,6 +191,7 @@ def run_data(args) -> int:
 
 
 def run_train(args) -> int:
+    print("Loading PyTorch, the text and the model ...", flush=True)
     from dataclasses import replace
 
     from nanogpt_lib.device import pick_compute

@@ -427,6 +427,7 @@ def test_the_likeliest_is_chosen_by_each_option_that_asks_for_it(sample):
     assert len(set(texts)) == 1
     assert sample("--no-cache") == sample()
     assert sample("--seed", 2) != sample()
+    assert sample("--top-k", "all") == sample("--top-k", 65)
 
 
 def test_characters_the_model_does_not_know_are_named_before_anything_is_printed(sample):
