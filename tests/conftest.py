@@ -14,6 +14,7 @@ import hypothesis
 import pytest
 import torch
 
+from nanogpt_lib import live
 from nanogpt_lib.corpus import load_corpus, split
 from nanogpt_lib.model import GPT, GPTConfig
 from nanogpt_lib.sources import WHEEL
@@ -80,3 +81,17 @@ def nanogpt(tmp_path):
         return done
 
     return run
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Pretends to be a notebook; collects what would be shown."""
+    bundles = []
+
+    def note(handle, bundle, metadata=None):
+        bundles.append(bundle)
+        return handle or object()
+
+    monkeypatch.setattr(live, "in_notebook", lambda: True)
+    monkeypatch.setattr(live, "show", note)
+    return bundles

@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from snapshots import same
 
 from nanogpt_lib import checkpoint
 from nanogpt_lib.callbacks import Callback, Checkpoints
@@ -47,17 +48,6 @@ def trained(tmp_path_factory):
 def folder(trained, tmp_path):
     """A copy of it to be damaged."""
     return Path(shutil.copytree(trained[0], tmp_path / "run"))
-
-
-def same(one, two) -> bool:
-    """Whether two snapshots hold the same, every tensor bit for bit."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, two)
-    if isinstance(one, dict):
-        return one.keys() == two.keys() and all(same(one[k], two[k]) for k in one)
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(two) and all(map(same, one, two))
-    return one == two
 
 
 # --- there and back ---

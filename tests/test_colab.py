@@ -42,7 +42,7 @@ on_unix = pytest.mark.skipif(sys.platform == "win32", reason="Colab's machines r
 @pytest.fixture
 def course(tmp_path):
     """A small course, with a notebook that was run once."""
-    (tmp_path / "notebooks" / "drafts").mkdir(parents=True)
+    (tmp_path / "notebooks").mkdir()
     (tmp_path / "README.md").write_text("# Kit\n\n    git clone X train-a-gpt\n", encoding="utf-8")
     publish_at(tmp_path, "https://github.com/ada/kit")
     picture = new_output("display_data", {"image/png": "iVBORw0KGgo="})
@@ -51,7 +51,7 @@ def course(tmp_path):
         new_code_cell("import this", metadata={"tags": ["setup"]}, execution_count=1),
         new_code_cell("print( 'é' ) ", execution_count=2, outputs=[picture]),
     ]
-    for place in ("01_one.ipynb", "drafts/02_two.ipynb"):
+    for place in ("01_one.ipynb", "02_two.ipynb"):
         nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / place)
     return tmp_path
 
@@ -117,7 +117,7 @@ def test_a_new_home_is_written_everywhere(course):
         assert "ada/kit" not in text
         assert "grace/gpt-kit/blob/spring-2027/notebooks/" in text
         assert "--branch spring-2027 https://github.com/grace/gpt-kit" in text
-    assert 'os.path.abspath("gpt-kit")' in cells_of(course, "drafts/02_two.ipynb")[1].source
+    assert 'os.path.abspath("gpt-kit")' in cells_of(course, "02_two.ipynb")[1].source
 
 
 def test_checking_names_what_is_out_of_date_and_writes_nothing(course, capsys):

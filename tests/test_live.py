@@ -202,20 +202,6 @@ def test_a_shell_in_a_terminal_is_no_notebook(monkeypatch):
 # What is drawn, and when
 
 
-@pytest.fixture
-def shown(monkeypatch):
-    """Pretends to be a notebook; collects what would be shown."""
-    bundles = []
-
-    def note(handle, bundle, metadata=None):
-        bundles.append(bundle)
-        return handle or object()
-
-    monkeypatch.setattr(live, "in_notebook", lambda: True)
-    monkeypatch.setattr(live, "show", note)
-    return bundles
-
-
 def pictures(bundles):
     return [bundle for bundle in bundles if "image/png" in bundle]
 

@@ -156,9 +156,7 @@ def test_it_runs_with_every_exercise_solved(path, notebook, tmp_path):
 
 
 def test_the_notebooks_are_those_of_the_course_in_its_order():
-    """Those still being written stand in notebooks/drafts until they pass all of this."""
-    stems = [path.stem for path in PATHS]
-    assert stems and stems == [name for name in (*COURSE, WORKSHOP) if name in stems]
+    assert [path.stem for path in PATHS] == [*COURSE, WORKSHOP]
 
 
 def test_it_is_a_valid_notebook_for_any_python(path, notebook):

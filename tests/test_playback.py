@@ -229,18 +229,10 @@ def test_a_run_that_diverged_is_played_to_its_end(clock, tmp_path, capsys):
 
 
 @pytest.fixture
-def shown(monkeypatch):
-    """Pretends to be a notebook; collects what would be shown, without drawing it."""
-    bundles = []
-
-    def note(handle, bundle, metadata=None):
-        bundles.append(bundle)
-        return handle or object()
-
-    monkeypatch.setattr(live, "in_notebook", lambda: True)
-    monkeypatch.setattr(live, "show", note)
+def shown(shown, monkeypatch):
+    """What would be shown in a notebook, without drawing it."""
     monkeypatch.setattr(live, "png", lambda figure: "")
-    return bundles
+    return shown
 
 
 def test_a_notebook_shows_the_live_curve_and_its_words(lived, clock, shown, capsys):

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from snapshots import same
 
 from nanogpt_lib import checkpoint, runlog
 from nanogpt_lib.__main__ import main
@@ -81,17 +82,6 @@ def stopped_once(novel, tmp_path_factory):
 def stopped(stopped_once, tmp_path):
     """A copy of it to go on with."""
     return shutil.copytree(stopped_once, tmp_path / "stopped")
-
-
-def same(one, two) -> bool:
-    """Whether two snapshots hold the same, every tensor bit for bit."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, two)
-    if isinstance(one, dict):
-        return one.keys() == two.keys() and all(same(one[k], two[k]) for k in one)
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(two) and all(map(same, one, two))
-    return one == two
 
 
 def assert_same_run(folder, through):

@@ -111,7 +111,7 @@ def new_readme(path: Path, home: Home) -> str:
 
 def main(root: Path = ROOT, check: bool = False) -> int:
     """Brings all files up to date, or only names those that are not; returns the exit status."""
-    notebooks = [*root.glob("notebooks/*.ipynb"), *root.glob("notebooks/drafts/*.ipynb")]
+    notebooks = root.glob("notebooks/*.ipynb")
     try:
         home = read_home(root / "pyproject.toml")
         texts = {path: new_notebook(path, home) for path in sorted(notebooks)}
