@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 COLAB := $(VENV)/colab
 
-.PHONY: train test test-colab lab setup doctor notebooks badges slides lint format lock clean
+.PHONY: train test test-colab lab setup doctor notebooks bench badges slides lint format lock clean
 
 train: setup
 	@$(BIN)/nanogpt train $(ARGS)
@@ -35,6 +35,10 @@ doctor: setup
 # The course anew, in place, with real presets: about 25 minutes on two cores.
 notebooks: setup
 	@$(BIN)/python tools/run_notebooks.py $(ARGS)
+
+# Speed, memory and growth, as tables and JSON: half an hour. ARGS="step --nanogpt ../nanoGPT" chooses.
+bench: setup
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 # Badges, set-up cells and links anew, after the course has moved: Repository in pyproject.toml.
 badges: setup

@@ -15,7 +15,10 @@ from torch.nn.utils import clip_grad_norm_
 from nanogpt_lib.corpus import BatchSampler, check_length
 from nanogpt_lib.device import Compute, check_causality, pick_compute
 from nanogpt_lib.interrupt import StopSign
-from nanogpt_lib.model import GPT
+from nanogpt_lib.model import GPT, GPTConfig
+
+# On a CPU: so many numbers a layer may have before its batch is cut into parts. 16 MB of float32.
+CACHED = 4_000_000
 
 
 @dataclass
@@ -24,7 +27,7 @@ class TrainConfig:
 
     max_steps: int = 5000  # optimiser steps; the cosine ends here
     batch_size: int = 64  # sequences a step
-    grad_accum: int = 1  # parts a batch is computed in; more parts need less memory
+    grad_accum: int | None = None  # parts a batch is computed in; None lets `parts` choose
     learning_rate: float = 1e-3  # at its highest, after the warm-up; small models bear much
     min_lr: float = 1e-4  # where the cosine ends; a tenth is usual
     warmup_steps: int = 100  # the first gradients of a random model are wild: start gently
@@ -44,14 +47,15 @@ class TrainConfig:
                 setattr(self, name, value.item())
         positive = ("batch_size", "grad_accum", "eval_interval", "learning_rate", "grad_clip")
         for name in positive:
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be a number above 0, not {getattr(self, name)}")
+            value = getattr(self, name)
+            if not (value is None and name == "grad_accum") and not 0 < value < math.inf:
+                raise ValueError(f"{name} must be a number above 0, not {value}")
         for name in ("max_steps", "warmup_steps", "min_lr", "weight_decay"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative: {getattr(self, name)}")
         if not -(2**63) <= self.seed < 2**63:
             raise ValueError(f"seed must be a whole number below 2**63, not {self.seed}")
-        if self.grad_accum > self.batch_size:
+        if self.grad_accum and self.grad_accum > self.batch_size:
             raise ValueError(
                 f"grad_accum ({self.grad_accum}) cannot exceed batch_size ({self.batch_size}): "
                 "a part of a batch is at least one sequence"
@@ -178,9 +182,11 @@ def start(model, train_ids, val_ids, config: TrainConfig, compute: Compute | Non
         compute = pick_compute(tokens=config.batch_size * T, width=model.config.n_embd)
     compute = check_causality(model.to(compute.device), compute)
     train_ids, val_ids = train_ids.to(compute.device), val_ids.to(compute.device)
+    grad_accum = config.grad_accum or parts(model.config, config.batch_size, compute)
     return Run(
         model=model,
-        config=replace(config),  # a copy: the run may adapt it, to less memory or less time
+        # A copy: the run may adapt it, to less memory or less time.
+        config=replace(config, grad_accum=grad_accum),
         compute=compute,
         train_ids=train_ids,
         val_ids=val_ids,
@@ -188,6 +194,21 @@ def start(model, train_ids, val_ids, config: TrainConfig, compute: Compute | Non
         scaler=compute.scaler(),
         sampler=BatchSampler(train_ids, T, config.batch_size, config.seed),
     )
+
+
+def parts(size: GPTConfig, batch_size: int, compute: Compute) -> int:
+    """Into how many parts a batch is best cut: 1, 2, 4, ... ("gradient accumulation").
+
+    A GPU likes a batch whole. A CPU is fastest while a layer's activations stay small: large
+    blocks of memory are handed back to the system after each use, and fetching them anew costs
+    as much as the arithmetic. A `workshop` step takes half the time in 8 parts, and a fifth of
+    the memory (docs/PERFORMANCE.md). Dropout aside, the gradient is the same up to rounding.
+    """
+    numbers = batch_size * size.block_size * 4 * size.n_embd  # the widest layer's activations
+    n = 1
+    while compute.device.type == "cpu" and numbers / n > CACHED and 2 * n <= batch_size:
+        n *= 2
+    return n
 
 
 def train(run: Run, callbacks=()) -> Run:

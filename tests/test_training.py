@@ -33,6 +33,7 @@ from nanogpt_lib.training import (
     is_out_of_memory,
     lr_at,
     make_optimizer,
+    parts,
     start,
     train,
 )
@@ -204,9 +205,27 @@ def test_a_gradient_is_clipped_to_the_length_that_is_let_through(some):
 # --- batches in parts ---
 
 
-@pytest.mark.parametrize("parts", [1, 2, 3, 4, 5])
-def test_a_batch_in_parts_has_the_gradients_of_the_whole_batch(some, parts):
-    run = new_run(some, shape=replace(SHAPE, dropout=0.0), batch_size=5, grad_accum=parts)
+def test_a_cpu_computes_a_large_batch_in_parts_and_a_gpu_at_once():
+    cpu, gpu = (Compute(torch.device(name), torch.float32, "") for name in ("cpu", "cuda"))
+    shape = GPTConfig()  # the workshop's
+    assert parts(shape, 64, gpu) == 1
+    n = parts(shape, 64, cpu)
+    assert n > 1 and 64 % n == 0
+    assert parts(shape, 128, cpu) == 2 * n  # a part stays as large as it was
+    assert parts(GPTConfig(n_embd=128, n_head=4, block_size=64), 12, cpu) == 1
+    assert parts(shape, 1, cpu) == 1  # a sequence is never cut
+    huge = replace(shape, block_size=2**15)
+    assert parts(huge, 3, cpu) <= 3
+
+
+def test_the_number_of_parts_is_the_run_s_own_where_it_is_given(some):
+    assert new_run(some, batch_size=6, grad_accum=3).config.grad_accum == 3
+    assert new_run(some, batch_size=6).config.grad_accum == 1
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
+def test_a_batch_in_parts_has_the_gradients_of_the_whole_batch(some, n):
+    run = new_run(some, shape=replace(SHAPE, dropout=0.0), batch_size=5, grad_accum=n)
     x, y = run.sampler()
     whole = run.model(x, y)[1]
     wanted = torch.autograd.grad(whole, list(run.model.parameters()))

@@ -1,0 +1,1 @@
+"""Measurements of speed, memory and quality: `make bench`, or `python -m benchmarks`."""
