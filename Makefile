@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 COLAB := $(VENV)/colab
 
-.PHONY: train test test-colab lab setup doctor notebooks bench badges slides lint format lock clean
+.PHONY: train test test-colab lab setup doctor notebooks bench speedrun badges slides lint format lock clean
 
 train: setup
 	@$(BIN)/nanogpt train $(ARGS)
@@ -39,6 +39,10 @@ notebooks: setup
 # Speed, memory and growth, as tables and JSON: half an hour. ARGS="step --nanogpt ../nanoGPT" chooses.
 bench: setup
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+# The fastest recipe of docs/LEADERBOARD.md, timed. ARGS="nanogpt" takes another.
+speedrun: setup
+	@$(BIN)/python -m nanogpt_lib.speedrun $(ARGS)
 
 # Badges, set-up cells and links anew, after the course has moved: Repository in pyproject.toml.
 badges: setup

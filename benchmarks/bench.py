@@ -47,7 +47,9 @@ class Table:
 
 
 def show(cell) -> str:
-    return f"{cell:,.3g}" if isinstance(cell, float) and abs(cell) < 1000 else f"{cell}"
+    if isinstance(cell, float):
+        return f"{cell:,.0f}" if abs(cell) >= 1000 else f"{cell:.3g}"
+    return str(cell)
 
 
 def take_turns(works: dict, rounds: int) -> dict[str, list[float]]:

@@ -100,10 +100,13 @@ def draw(rows, folder: Path) -> None:
         time.plot(x, [1e3 * a / fastest for a, _ in both], ":", label="6 N D alone")
         memory.plot(x, gib, "o-", color="C3", lw=2)
         for axis in (time, memory):
-            axis.set(xscale="log", yscale="log", xlabel=label)
+            axis.set(xscale="log", xlabel=label)
             axis.set_xticks(x, [str(value) for value in x])
-            axis.minorticks_off()
             axis.grid(alpha=0.3)
+        time.set_yscale("log")
+        for axis in (time, memory):
+            axis.minorticks_off()
+    axes[1, 0].set_ylim(bottom=0)
     axes[0, 0].set_ylabel("ms a step")
     axes[1, 0].set_ylabel("GiB at most")
     axes[0, 0].legend()

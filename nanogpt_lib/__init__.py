@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 _HOME = {
     "corpus": ("BatchSampler", "load_corpus", "split"),
     "tokenizer": ("CharTokenizer",),
+    "bpe": ("BPETokenizer",),
     "ngram": ("ladder",),
     "model": ("GPT", "GPTConfig"),
     "device": ("Compute", "pick_compute"),

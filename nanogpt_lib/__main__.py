@@ -16,6 +16,7 @@ first steps:
   nanogpt train --text my.txt       your own text
   nanogpt replay                    watch a recorded run in a minute
   nanogpt compare                   all your runs on one plot
+  nanogpt export --to my-model      for the transformers library
 """
 
 
@@ -85,6 +86,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="characters of the prompt that the model does not know",
     )
     sample.add_argument("--no-cache", action="store_true", help="compute keys and values anew")
+
+    export = command("export", "write a model and its tokenizer for the transformers library")
+    add_run(export, ', or a checkpoint, or "pocket", which comes trained')
+    export.add_argument("--to", type=Path, required=True, metavar="DIR", help="a new folder")
 
     plot = command("plot", "draw a run's curve again from its record")
     add_run(plot)
@@ -310,6 +315,16 @@ def run_sample(args) -> int:
     for piece in pieces:
         print(piece, end="", flush=True)
     print()
+    return 0
+
+
+def run_export(args) -> int:
+    from nanogpt_lib.export import export
+
+    folder = export(args.folder or newest_run(), args.to)
+    print(f"Written: {folder}. In Python, with `transformers` installed:")
+    print(f'  GPT2LMHeadModel.from_pretrained("{folder.as_posix()}")')
+    print(f'  AutoTokenizer.from_pretrained("{folder.as_posix()}")')
     return 0
 
 

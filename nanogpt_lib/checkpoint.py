@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from nanogpt_lib.bpe import BPETokenizer
 from nanogpt_lib.files import whole_file
 from nanogpt_lib.model import GPT, GPTConfig
 from nanogpt_lib.tokenizer import CharTokenizer
@@ -19,6 +20,7 @@ from nanogpt_lib.training import Evaluation, Run
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
 SHIPPED = Path(__file__).resolve().parent.parent / "data" / "runs"  # models that come with the kit
 FORMAT = 1
+TOKENIZERS = {"char": CharTokenizer, "bpe": BPETokenizer}  # by what their data calls them
 
 
 class CheckpointError(RuntimeError):
@@ -121,7 +123,18 @@ def load_sound(folder: str | Path, names: tuple[str, ...]) -> dict:
     raise CheckpointError("; ".join(problems) + ". Start a new run: nanogpt train")
 
 
-def load_model(path: str | Path) -> tuple[GPT, CharTokenizer, dict]:
+def load_tokenizer(data: dict) -> CharTokenizer | BPETokenizer:
+    """The tokenizer that a snapshot carries. Raises CheckpointError where its kind is unknown."""
+    kind = data["tokenizer"].get("type")
+    if kind not in TOKENIZERS:
+        raise CheckpointError(
+            f"this version knows no tokenizer of the kind {kind!r}, only {', '.join(TOKENIZERS)}: "
+            "take the version that trained the model"
+        )
+    return TOKENIZERS[kind].from_dict(data["tokenizer"])
+
+
+def load_model(path: str | Path) -> tuple[GPT, CharTokenizer | BPETokenizer, dict]:
     """A model to sample from, its tokenizer, and the whole snapshot.
 
     path: a checkpoint, or a run folder, of which the best is taken (the last is usually
@@ -134,7 +147,7 @@ def load_model(path: str | Path) -> tuple[GPT, CharTokenizer, dict]:
     data = load_sound(path, (BEST, LAST, PREVIOUS)) if path.is_dir() else load(path)
     model = GPT(GPTConfig(**data["model_config"]))
     model.load_state_dict(data["model"])
-    return model.eval(), CharTokenizer.from_dict(data["tokenizer"]), data
+    return model.eval(), load_tokenizer(data), data
 
 
 def restore(run: Run, data: dict) -> None:

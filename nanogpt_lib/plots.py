@@ -153,6 +153,31 @@ def token_strip(symbols, ids, title="") -> Figure:
     return figure
 
 
+def pieces(rows, title="") -> Figure:
+    """A text cut into tokens, each in a box of its own, for several tokenizers below each other.
+
+    rows: {name: the tokens as strings}; those of each row make the same text.
+    """
+    length = max(sum(map(len, tokens)) for tokens in rows.values())
+    figure = Figure(figsize=(1.6 + 0.15 * length, 0.5 + 0.42 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    for row, tokens in enumerate(rows.values()):
+        begin = 0
+        for token in tokens:
+            box = (begin + 0.05, row - 0.38), len(token) - 0.1, 0.76
+            axes.add_patch(Rectangle(*box, facecolor="#dbe9f6", edgecolor="#7fa8cf"))
+            for i, symbol in enumerate(token):
+                axes.text(begin + i + 0.5, row, visible(symbol), ha="center", va="center")
+            begin += len(token)
+    names = [f"{name}: {len(tokens)}" for name, tokens in rows.items()]
+    axes.set_yticks(range(len(rows)), names)
+    axes.set(xlim=(0, length), ylim=(len(rows) - 0.5, -0.5), xticks=[])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_title(title, loc="left", fontweight="bold")
+    return figure
+
+
 def bars(names, values, title="", xlabel="", highlight=()) -> Figure:
     """Horizontal bars, the first on top, each with its value; highlight: names to stand out."""
     figure = Figure(figsize=(8, 0.6 + 0.3 * len(names)), layout="constrained")

@@ -162,7 +162,7 @@ def resume(
             f"{path or 'Tiny Shakespeare'} is not the text that this run began with; give that one "
             "with --text FILE, or start a new run"
         )
-    data = prepare(path, CharTokenizer.from_dict(saved["tokenizer"]))
+    data = prepare(path, checkpoint.load_tokenizer(saved))
     compute = pick_compute(device, tokens=1024, width=saved["model_config"]["n_embd"])
     if compute.device.type == saved["device"]:  # the precision it had: a probe may waver
         compute = pick_compute(compute.device.type, saved["dtype"])

@@ -201,8 +201,8 @@ def parts(size: GPTConfig, batch_size: int, compute: Compute) -> int:
 
     A GPU likes a batch whole. A CPU is fastest while a layer's activations stay small: large
     blocks of memory are handed back to the system after each use, and fetching them anew costs
-    as much as the arithmetic. A `workshop` step takes half the time in 8 parts, and a fifth of
-    the memory (docs/PERFORMANCE.md). Dropout aside, the gradient is the same up to rounding.
+    more than the cut does. In 8 parts a `workshop` step takes a quarter of the memory and less
+    time (docs/PERFORMANCE.md). Dropout aside, the gradient is the same up to rounding.
     """
     numbers = batch_size * size.block_size * 4 * size.n_embd  # the widest layer's activations
     n = 1

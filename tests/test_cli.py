@@ -19,7 +19,7 @@ from nanogpt_lib import doctor, machine, runlog, runs, sources
 from nanogpt_lib.__main__ import build_parser, main, seconds_running
 from nanogpt_lib.callbacks import duration
 
-COMMANDS = ("doctor", "data", "train", "resume", "sample", "plot", "replay", "compare")
+COMMANDS = ("doctor", "data", "train", "resume", "sample", "plot", "replay", "compare", "export")
 QUICK = ["train", "--preset", "smoke", "--steps", "4", "--device", "cpu", "--dtype", "float32"]
 
 

@@ -29,6 +29,10 @@ COURSE = [
     "04_training",
     "05_loss_curves",
     "06_sampling",
+    "07_subwords",
+    "08_post_training",
+    "09_modalities",
+    "10_speedrun",
 ]
 WORKSHOP = "colab_workshop"  # all of it in one, with exercises of the others
 NUMBERED = [path for path in PATHS if path.stem in COURSE]

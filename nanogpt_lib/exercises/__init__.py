@@ -8,6 +8,10 @@ from nanogpt_lib.exercises import (
     n04_training,
     n05_loss_curves,
     n06_sampling,
+    n07_subwords,
+    n08_post_training,
+    n09_modalities,
+    n10_speedrun,
 )
 from nanogpt_lib.exercises.base import Exercise
 
@@ -19,6 +23,10 @@ NOTEBOOKS = {
     "04": n04_training,
     "05": n05_loss_curves,
     "06": n06_sampling,
+    "07": n07_subwords,
+    "08": n08_post_training,
+    "09": n09_modalities,
+    "10": n10_speedrun,
 }
 
 ALL = {

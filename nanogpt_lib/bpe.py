@@ -1,0 +1,176 @@
+"""Text to numbers and back, a piece of a word a token: byte-pair encoding.
+
+It starts from the 256 bytes, so that any text can be written, and makes the most frequent pair
+of neighbours a new token, again and again. Sources: Sennrich et al. 2016, arXiv:1508.07909; over
+bytes as in GPT-2 (Radford et al. 2019, section 2.2).
+"""
+
+import heapq
+import re
+from collections import Counter, defaultdict
+from itertools import pairwise
+
+BYTES = 256  # the tokens that are there before anything is merged; a byte's id is its value
+
+# Merges stay inside a piece: a word with the space before it, a run of punctuation with the space
+# before it, or a run of blanks. Otherwise "the." and "the," would become tokens, and whole
+# phrases. An apostrophe counts as a letter (o'er, 'tis), and so does all that is not ASCII.
+BLANK = r"\x00-\x20\x7f"
+MARK = r"!-&(-/:-@\[-`{-~"  # ASCII's punctuation without the apostrophe
+PIECE = re.compile(rf" ?[^{BLANK}{MARK}]+| ?[{MARK}]+|[{BLANK}]+")
+
+# What Python makes of half a character, by what `encode` was asked to do with it.
+HALVES = {"error": "strict", "drop": "ignore", "replace": "replace"}
+
+
+class BPETokenizer:
+    """Gives each byte a number, and each pair that was merged the next one.
+
+    merges: pairs of ids in the order in which they were made; each becomes the next id, unless
+    another pair has given the same bytes before: then it gets their id.
+    """
+
+    def __init__(self, merges=()):
+        self.merges = []
+        self.symbols = [bytes([value]) for value in range(BYTES)]  # a token's bytes, by its id
+        self._id_of_bytes = {symbol: i for i, symbol in enumerate(self.symbols)}
+        self._made = {}  # of each merged pair: its place among the merges, and its id
+        self._known = {}  # the ids of pieces that have been seen: most words come again
+        for pair in merges:
+            self._learn(tuple(pair))
+
+    def _learn(self, pair: tuple[int, int]) -> int:
+        """Adds a merge, if it is new; returns the id that the pair becomes."""
+        if len(pair) != 2 or any(type(i) is not int or not 0 <= i < self.vocab_size for i in pair):
+            raise ValueError(
+                f"merge {len(self.merges)} joins {pair}: two ids below {self.vocab_size} are needed"
+            )
+        both = self.symbols[pair[0]] + self.symbols[pair[1]]
+        if both not in self._id_of_bytes:
+            self._id_of_bytes[both] = self.vocab_size
+            self.symbols.append(both)
+        if pair not in self._made:
+            self._made[pair] = (len(self.merges), self._id_of_bytes[both])
+            self.merges.append(pair)
+        return self._id_of_bytes[both]
+
+    @classmethod
+    def train(cls, text: str, vocab_size: int) -> "BPETokenizer":
+        """Merges the most frequent pair of a text until there are `vocab_size` tokens.
+
+        Of equally frequent pairs the one with the lower ids is merged. It ends early where no
+        pair occurs twice. Raises ValueError below 256 tokens, where there is no text, and for
+        halves of characters.
+        """
+        if type(vocab_size) is not int or vocab_size < BYTES:
+            raise ValueError(
+                f"vocab_size must be a whole number from {BYTES} up, not {vocab_size!r}: each byte "
+                "is a token. For fewer symbols there is CharTokenizer"
+            )
+        if not text:
+            raise ValueError("a tokenizer needs a text to learn from: it was empty")
+        pieces = Counter(PIECE.findall(whole(text)))
+        words = [list(piece.encode()) for piece in pieces]  # each as ids, at first its bytes
+        times = list(pieces.values())
+        count = Counter()  # how often each pair occurs in the text
+        where = defaultdict(set)  # the words that it occurs in
+        for i, word in enumerate(words):
+            for pair in pairwise(word):
+                count[pair] += times[i]
+                where[pair].add(i)
+        queue = [(-n, pair) for pair, n in count.items()]  # the most frequent comes out first
+        heapq.heapify(queue)
+        tokenizer = cls()
+        while queue and tokenizer.vocab_size < vocab_size:
+            n, best = heapq.heappop(queue)
+            if -n != count[best]:  # out of date: a newer entry is in the queue
+                continue
+            if -n < 2:
+                break
+            new, changed = tokenizer._learn(best), set()
+            for i in where.pop(best):  # no other word changes
+                for pair in pairwise(words[i]):
+                    count[pair] -= times[i]
+                    changed.add(pair)
+                words[i] = merge(words[i], best, new)
+                for pair in pairwise(words[i]):
+                    count[pair] += times[i]
+                    where[pair].add(i)
+                    changed.add(pair)
+            for pair in changed:
+                heapq.heappush(queue, (-count[pair], pair))
+        return tokenizer
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.symbols)
+
+    def encode(self, text: str, unknown: str = "error") -> list[int]:
+        """Text to ids.
+
+        unknown: bytes write every character, so nothing is unknown but halves of characters
+        (surrogates). "error" raises a ValueError that names the first, "drop" leaves them out,
+        "replace" puts a question mark in their place.
+        """
+        if unknown not in HALVES:
+            raise ValueError(f'unknown must be "error", "drop" or "replace", not {unknown!r}')
+        ids = []
+        for piece in PIECE.findall(whole(text, unknown)):
+            if piece not in self._known:
+                self._known[piece] = self._merged(piece)
+            ids += self._known[piece]
+        return ids
+
+    def _merged(self, piece: str) -> list[int]:
+        """A piece's ids: the merges in the order in which they were learnt."""
+        ids = list(piece.encode())
+        while known := [pair for pair in pairwise(ids) if pair in self._made]:
+            first = min(known, key=self._made.get)
+            ids = merge(ids, first, self._made[first][1])
+        return ids
+
+    def decode(self, ids) -> str:
+        """Ids, a list or a 1-D tensor of integers, to text.
+
+        Bytes that make no whole character become U+FFFD. Raises ValueError beyond the end.
+        """
+        ids = [int(i) for i in ids]
+        wrong = [i for i in ids if not 0 <= i < self.vocab_size]
+        if wrong:
+            raise ValueError(
+                f"no symbol has the id {wrong[0]}: ids go from 0 to {self.vocab_size - 1}"
+            )
+        return b"".join(self.symbols[i] for i in ids).decode(errors="replace")
+
+    def to_dict(self) -> dict:
+        """Plain data for a checkpoint; `from_dict` is the way back."""
+        return {"type": "bpe", "merges": [list(pair) for pair in self.merges]}
+
+    @classmethod
+    def from_dict(cls, data: dict) -> "BPETokenizer":
+        return cls(data["merges"])
+
+
+def merge(ids: list[int], pair: tuple[int, int], new: int) -> list[int]:
+    """The ids with every occurrence of the pair, from left to right, made one: `new`."""
+    merged, i = [], 0
+    while i < len(ids):
+        if tuple(ids[i : i + 2]) == pair:
+            merged.append(new)
+            i += 2
+        else:
+            merged.append(ids[i])
+            i += 1
+    return merged
+
+
+def whole(text: str, unknown: str = "error") -> str:
+    """The text without halves of characters, which no byte can write; see `encode`."""
+    try:
+        return text.encode(errors=HALVES[unknown]).decode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{text[error.start]!r} at place {error.start:,} is half of a character (a surrogate) "
+            'and cannot be written as bytes. Read the file again as UTF-8, or pass unknown="drop" '
+            'or unknown="replace" (on the command line --unknown drop)'
+        ) from None

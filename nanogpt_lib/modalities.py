@@ -1,0 +1,240 @@
+"""A picture or a sound as a prefix to the same GPT.
+
+The blocks of a GPT work on vectors and never ask where these come from. Words become vectors in
+a table. Here a picture is cut into patches and a sound into frames, and one linear layer makes of
+each such piece a vector as long as a word's. The pieces stand before the words, and the GPT of
+`model.py`, unchanged, reads on from there.
+
+Letters in the shape comments: those of `model.py`, and `P` pieces before the words, `S` numbers
+in a piece.
+
+Sources: Dosovitskiy et al. 2021, arXiv:2010.11929 (patches through one linear layer); Tsimpoukelli
+et al. 2021, arXiv:2106.13884 (a prefix to a language model); Liu et al. 2023, arXiv:2304.08485
+(the same with one linear layer between); Radford et al. 2022, arXiv:2212.04356 (sound as
+log-spectrogram frames).
+"""
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch.nn.utils import clip_grad_norm_
+
+from nanogpt_lib.model import GPT
+from nanogpt_lib.tokenizer import CharTokenizer
+from nanogpt_lib.training import TrainConfig, lr_at, make_optimizer
+
+END = "\n"  # a caption begins after one and ends with one
+NO_TARGET = -100  # what cross_entropy leaves out: places after the end of a caption
+
+
+def patches(images, size: int = 2):
+    """Cuts pictures into squares, row by row: (N, H, W) -> (N, P, size * size).
+
+    Raises ValueError where the squares do not fill the picture.
+    """
+    N, H, W = images.shape
+    if H % size or W % size:
+        raise ValueError(f"squares of {size} do not fill a picture of {H} by {W}")
+    grid = images.view(N, H // size, size, W // size, size)
+    grid = grid.transpose(2, 3)  # (N, rows, columns, size, size)
+    return grid.reshape(N, -1, size * size)
+
+
+def spectrogram(sounds, window: int = 512, hop: int = 256, floor: float = 6.0):
+    """How loud each frequency is, moment by moment: (N, samples) -> (N, P, window / 2 + 1).
+
+    window, hop: samples in a frame, and from one frame to the next. Each number is a power of ten:
+    1 for the loudest of the sound, 0 for what has 10 ** -floor of its power or less.
+    Raises ValueError for a sound that is shorter than a frame.
+    """
+    if sounds.size(-1) < window:
+        raise ValueError(f"a frame needs {window} samples, the sound has {sounds.size(-1)}")
+    frames = sounds.unfold(-1, window, hop)  # (N, P, window)
+    faded = frames * torch.hann_window(window)  # hard edges would sound at all frequencies
+    power = torch.fft.rfft(faded).abs() ** 2  # (N, P, window / 2 + 1)
+    log = power.clamp(min=1e-12).log10()
+    loudest = log.amax(dim=(1, 2), keepdim=True)  # (N, 1, 1): how near the microphone was
+    return (log - loudest + floor).clamp(min=0) / floor
+
+
+class PrefixGPT(nn.Module):
+    """A GPT that is shown something before it reads.
+
+    gpt: any GPT; its own positions are for the words only. n_pieces, piece_size: P and S of what
+    it is shown.
+    """
+
+    def __init__(self, gpt: GPT, n_pieces: int, piece_size: int):
+        super().__init__()
+        self.gpt = gpt
+        self.encoder = nn.Linear(piece_size, gpt.config.n_embd)  # what the piece is
+        self.place = nn.Embedding(n_pieces, gpt.config.n_embd)  # where it stands
+        for layer in (self.encoder, self.place):
+            nn.init.normal_(layer.weight, std=0.02)  # as large as the GPT's own embeddings
+        nn.init.zeros_(self.encoder.bias)
+
+    def embed(self, pieces, idx):
+        """Pieces (B, P, S) and ids (B, T) to one stream of vectors (B, P + T, C)."""
+        expected = (self.place.num_embeddings, self.encoder.in_features)
+        if tuple(pieces.shape[1:]) != expected:
+            raise ValueError(
+                f"pieces of shape (B, {expected[0]}, {expected[1]}) are expected, not "
+                f"{tuple(pieces.shape)}"
+            )
+        prefix = self.encoder(pieces) + self.place.weight  # (B, P, C)
+        return torch.cat((prefix, self.gpt.embed(idx)), dim=1)
+
+    def forward(self, pieces, idx, targets=None):
+        """Predicts the next token at every word: (B, P, S) and ids (B, T) -> logits (B, T, V).
+
+        targets: int64 (B, T), NO_TARGET where there is nothing to predict. Returns logits and the
+        loss, a mean in nats a token, or None without targets; nothing is asked of the pieces.
+        """
+        x = self.embed(pieces, idx)  # (B, P + T, C)
+        for block in self.gpt.transformer.h:
+            x = block(x)
+        x = x[:, pieces.size(1) :]  # (B, T, C): the words
+        logits = self.gpt.lm_head(self.gpt.transformer.ln_f(x))  # (B, T, V)
+        loss = None
+        if targets is not None:
+            loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=NO_TARGET)
+        return logits, loss
+
+    @torch.no_grad()
+    def attention(self, pieces, idx):
+        """From words to pieces: (B, P, S) and ids (B, T) -> (n_layer, B, nh, T, P).
+
+        A row sums to less than 1: the rest goes to words.
+        """
+        x = self.embed(pieces, idx)
+        P, maps = pieces.size(1), []
+        for block in self.gpt.transformer.h:
+            weights = block.attn.weights(block.ln_1(x))  # (B, nh, P + T, P + T)
+            maps.append(weights[:, :, P:, :P])
+            x = block(x)
+        return torch.stack(maps)
+
+
+def three_parts(n: int, seed: int = 1):
+    """Shuffled indices in three: two thirds to learn from, a ninth to choose by, the rest to test.
+
+    Returns three int64 tensors that share no index and hold all of 0 to n - 1.
+    """
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    return order.tensor_split((2 * n // 3, 2 * n // 3 + n // 9))
+
+
+def encode_captions(tokenizer: CharTokenizer, captions: list[str], length: int):
+    """Captions to what is read and what is to be predicted, int64 (N, length) each.
+
+    Both begin with END's place and are filled up after the caption's end. Raises ValueError for a
+    caption that does not fit.
+    """
+    end = tokenizer.encode(END)[0]
+    idx = torch.full((len(captions), length), end)
+    targets = torch.full((len(captions), length), NO_TARGET)
+    for i, caption in enumerate(captions):
+        ids = torch.tensor(tokenizer.encode(END + caption + END))
+        if len(ids) - 1 > length:
+            raise ValueError(f"{caption!r} needs a context of {len(ids) - 1}, not {length}")
+        idx[i, : len(ids) - 1] = ids[:-1]
+        targets[i, : len(ids) - 1] = ids[1:]
+    return idx, targets
+
+
+def fit(model, pieces, idx, targets, config: TrainConfig, watch=None) -> list[float]:
+    """Trains a PrefixGPT on pairs, picked at random; returns the loss of each step.
+
+    pieces: (N, P, S). idx, targets: (N, T) each, of `encode_captions`. config: its max_steps,
+    batch_size, rates, clipping and seed are used. watch: called with (step, losses) after each
+    step. Weights whose requires_grad is False stay as they are.
+    """
+    optimizer, losses = make_optimizer(model, config), []
+    dice = torch.Generator().manual_seed(config.seed)
+    model.train()
+    for step in range(config.max_steps):
+        for group in optimizer.param_groups:
+            group["lr"] = lr_at(step, config)
+        some = torch.randint(len(pieces), (config.batch_size,), generator=dice)  # (B,)
+        _, loss = model(pieces[some], idx[some], targets[some])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        clip_grad_norm_(model.parameters(), config.grad_clip)
+        optimizer.step()
+        losses.append(loss.item())
+        if watch:
+            watch(step + 1, losses)
+    model.eval()
+    return losses
+
+
+@torch.no_grad()
+def caption(model: PrefixGPT, tokenizer: CharTokenizer, pieces) -> list[str]:
+    """What a model says to each of (N, P, S), always taking the likeliest symbol.
+
+    A caption that does not end is cut where the context is full.
+    """
+    was_training = model.training
+    model.eval()
+    idx = torch.full((len(pieces), 1), tokenizer.encode(END)[0])  # (N, 1)
+    for _ in range(model.gpt.config.block_size):
+        logits, _ = model(pieces, idx)  # (N, T, V)
+        idx = torch.cat((idx, logits[:, -1].argmax(-1, keepdim=True)), dim=1)
+        if (idx[:, 1:] == idx[0, 0]).any(dim=1).all():  # all have ended
+            break
+    model.train(was_training)
+    return [tokenizer.decode(row[1:]).split(END)[0] for row in idx]
+
+
+def facts_right(said: list[str], true: list[str]) -> list[float]:
+    """The share of captions that are right in the first fact, the second, and so on.
+
+    A caption is a list of facts, "a seven, leaning right, thin"; `true` all have equally many. A
+    fact that is missing is wrong. Raises ValueError for lists that differ in length.
+    """
+    pairs = [(a.split(", "), b.split(", ")) for a, b in zip(said, true, strict=True)]
+    n_facts = len(pairs[0][1])
+    right = [sum(a[i : i + 1] == b[i : i + 1] for a, b in pairs) for i in range(n_facts)]
+    return [count / len(pairs) for count in right]
+
+
+def looks(model: PrefixGPT, tokenizer: CharTokenizer, piece, words: str):
+    """Where the model looks while it says each fact of a caption.
+
+    piece: (P, S), of one picture or sound. Returns (n_facts, P): for each fact the attention from
+    the places at which its letters are chosen, the mean over these places, layers and heads, as
+    shares that sum to 1.
+    """
+    ids = torch.tensor([tokenizer.encode(END + words)[: model.gpt.config.block_size]])  # (1, T)
+    weights = model.attention(piece[None], ids).mean(dim=(0, 1, 2))  # (T, P)
+    rows, begin = [], 0
+    for fact in words.split(", "):
+        # The place before a letter chooses it, so the places of a fact begin one early: the END
+        # in front shifts all by one, and `begin` is right as it is.
+        row = weights[begin : begin + len(fact)].mean(dim=0)  # (P,)
+        rows.append(row / row.sum())
+        begin += len(fact) + len(", ")
+    return torch.stack(rows)
+
+
+@torch.no_grad()
+def matters(model: PrefixGPT, tokenizer: CharTokenizer, piece, words: str, blank):
+    """How much each piece matters for each fact of a caption: it is covered, and the chance falls.
+
+    piece: (P, S). blank: what a piece is covered with, (P, S). Returns (n_facts, P): the natural
+    logarithm of the fact's chance with all pieces, less that without the one; 0 means no matter,
+    0.7 half the chance. Source: occlusion, Zeiler & Fergus 2014, arXiv:1311.2901.
+    """
+    P, length = len(piece), model.gpt.config.block_size
+    idx, targets = encode_captions(tokenizer, [words] * (P + 1), length)
+    covered = piece.repeat(P + 1, 1, 1)  # (P + 1, P, S): the last one stays whole
+    covered[torch.arange(P), torch.arange(P)] = blank
+    logits, _ = model(covered, idx)  # (P + 1, T, V)
+    chosen = targets.clamp(min=0)[..., None]  # (P + 1, T, 1)
+    letters = logits.log_softmax(-1).gather(2, chosen)[..., 0]  # (P + 1, T)
+    rows, begin = [], 0
+    for fact in words.split(", "):
+        chance = letters[:, begin : begin + len(fact)].sum(dim=1)  # (P + 1,), of the whole fact
+        rows.append(chance[-1] - chance[:-1])
+        begin += len(fact) + len(", ")
+    return torch.stack(rows)

@@ -1,0 +1,61 @@
+"""The ladder of notebook 10: one change a rung, equal time, a record that the notebook reads."""
+
+from dataclasses import asdict
+from itertools import pairwise
+
+import pytest
+
+from nanogpt_lib import speed_ladder
+from nanogpt_lib.results import read_record
+from nanogpt_lib.speedrun import FOURS, MOST_PARAMS, NANOGPT, SpeedGPT
+
+RUNGS = speed_ladder.rungs()
+SIZE = {"n_layer", "n_head", "n_embd"}
+
+
+def changed(below, above) -> set:
+    """The names of the settings, the model's included, in which two recipes differ."""
+    one, other = ({**asdict(r), **asdict(r.model)} for r in (below.recipe, above.recipe))
+    return {key for key in one if one[key] != other[key]} - {"model"}
+
+
+def test_the_ladder_leads_from_nanogpts_model_to_that_of_the_top_entry():
+    assert RUNGS[0].recipe == NANOGPT
+    assert RUNGS[-1].recipe.model == FOURS.model
+
+
+def test_a_rung_changes_one_thing():
+    steps = {above.name: changed(below, above) for below, above in pairwise(RUNGS)}
+    assert steps.pop("rate and batch") == {"adam_lr", "batch_size", "warmup", "betas"}
+    assert steps.pop("smaller") == SIZE | {"adam_lr"}
+    assert steps.pop("Muon") == {"muon_lr", "adam_lr"}
+    assert steps.pop("straight to 0") == {"linear", "end"}
+    assert steps.pop("fours") == {"grams", "n_embd"}
+    assert all(len(step) == 1 for step in steps.values()), steps
+
+
+@pytest.mark.parametrize("rung", RUNGS, ids=lambda rung: rung.name)
+def test_every_rung_keeps_to_the_most_parameters(rung):
+    assert SpeedGPT(rung.recipe.model).num_params() <= MOST_PARAMS
+
+
+def test_a_short_climb_writes_what_the_notebook_reads(text, tmp_path):
+    play = tmp_path / "play.txt"
+    play.write_text(text[:20_000], encoding="utf-8")
+    out = tmp_path / "ladder.json"
+    speed_ladder.main(["--seconds", "0", "--seeds", "1", "--text", str(play), "--out", str(out)])
+    rows = read_record("ladder", tmp_path)
+    assert [row["name"] for row in rows] == [rung.name for rung in RUNGS]
+    for row in rows:
+        seconds, losses = zip(*row["curve"], strict=True)
+        assert len(seconds) == row["steps"] == speed_ladder.POINTS
+        assert list(seconds) == sorted(seconds)
+        assert losses[-1] < losses[0] or row["name"] == "nanoGPT's"  # still warming up
+        assert row["val_loss"] < 5
+
+
+def test_the_record_of_the_course_holds_every_rung_with_each_seed():
+    rows = read_record("ladder", speed_ladder.FOLDER)
+    found = [(row["name"], row["seed"]) for row in rows]
+    assert found == [(rung.name, seed) for seed in (1, 2) for rung in RUNGS]
+    assert all(len(row["curve"]) == speed_ladder.POINTS for row in rows)
