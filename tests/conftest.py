@@ -27,6 +27,14 @@ hypothesis.settings.register_profile("patient", deadline=None)  # nothing is tim
 hypothesis.settings.load_profile("patient")
 
 
+@pytest.fixture(autouse=True)
+def as_it_was():
+    """What a command sets for its whole process ends with the test that called it."""
+    yield
+    torch.set_flush_denormal(False)  # Hypothesis draws such numbers, too
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def text() -> str:
     """Tiny Shakespeare, fetched as a user would fetch it if it is not here yet."""
