@@ -3,10 +3,11 @@
 import torch
 
 from benchmarks.bench import Table, take_turns, timed
-from benchmarks.step import our_step
+from benchmarks.step import our_step, steps, steps_a_turn
 from nanogpt_lib.corpus import load_corpus, split
 from nanogpt_lib.device import pick_compute
 from nanogpt_lib.model import GPT
+from nanogpt_lib.pair import two_pay
 from nanogpt_lib.presets import PRESETS
 from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import evaluate, measure, start
@@ -23,7 +24,7 @@ def run(args) -> Table:
         made = start(GPT(preset.model), train_ids, val_ids, preset.train, compute)
         our_step(made)
         works = {
-            "step": timed(lambda made=made: our_step(made)),
+            "step": steps(made, steps_a_turn(preset), two_pay(made)),
             "quick": timed(lambda made=made: measure(made)),
             "whole": timed(lambda made=made: evaluate(made.model, val_ids)),
         }

@@ -47,7 +47,7 @@ def run(args) -> Table | None:
                 return fast(x, y)[1]
 
         name = f"nanoGPT, bfloat16{', compiled' if args.compile else ''}"
-        works[name] = rate(lambda: peer_step(model, forward, optimizer, *sampler()), tokens, device)
+        works[name] = rate(lambda: peer_step(forward, model, optimizer, *sampler()), tokens, device)
     results = take_turns(works, args.rounds)
     rows = []
     for name, values in results.items():

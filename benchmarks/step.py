@@ -1,5 +1,7 @@
 """C. One training step of a preset: forward, backward, clipping, optimiser."""
 
+from dataclasses import replace
+
 import torch
 from torch.nn.utils import clip_grad_norm_
 
@@ -7,6 +9,7 @@ from benchmarks.bench import Table, compared, take_turns, timed
 from benchmarks.peers import gpt2
 from nanogpt_lib.device import pick_compute
 from nanogpt_lib.model import GPT
+from nanogpt_lib.pair import Pair, two_pay
 from nanogpt_lib.presets import PRESETS
 from nanogpt_lib.training import backward, start
 
@@ -17,23 +20,24 @@ def run(args) -> Table:
     compute = pick_compute("cpu", "auto", B * T, preset.model.n_embd)
     ids = torch.randint(preset.model.vocab_size, (100_000,))
     ours = start(GPT(preset.model), ids, ids, preset.train, compute)
-    whole = start(GPT(preset.model), ids, ids, preset.train, compute)
-    whole.config.grad_accum = 1
-    works = {
-        f"ours, as it trains ({ours.config.grad_accum} parts)": timed(lambda: our_step(ours)),
-        "ours, the batch in one part": timed(lambda: our_step(whole)),
-    }
+    n = steps_a_turn(preset)
+    parts = ours.config.grad_accum
+    works = {f"ours, as it trains (parts: {parts})": steps(ours, n, two_pay(ours))}
+    if parts > 1:
+        whole = start(GPT(preset.model), ids, ids, replace(preset.train, grad_accum=1), compute)
+        works["ours, the batch in one part"] = steps(whole, n, two_pay(whole))
+    if two_pay(ours):
+        works["ours, not in two threads"] = steps(ours, n, in_two_threads=False)
     if args.nanogpt:
         model = args.nanogpt.model(preset.model)
         optimizer = model.configure_optimizers(0.1, 1e-3, (0.9, 0.99), "cpu")
-        forward = lambda x, y: model(x, y)[1]  # noqa: E731
-        works["nanoGPT"] = timed(lambda: peer_step(model, forward, optimizer, *ours.sampler()))
+        works["nanoGPT"] = peer_steps(lambda x, y: model(x, y)[1], model, optimizer, ours, n)
     hf = gpt2(preset.model)
-    hf_optimizer = torch.optim.AdamW(hf.parameters(), lr=1e-3)
-    hf_forward = lambda x, y: hf(input_ids=x, labels=x).loss  # noqa: E731
-    works["transformers"] = timed(lambda: peer_step(hf, hf_forward, hf_optimizer, *ours.sampler()))
+    optimizer_of_hf = torch.optim.AdamW(hf.parameters(), lr=1e-3)
+    loss_of_hf = lambda x, y: hf(input_ids=x, labels=x).loss  # noqa: E731
+    works["transformers"] = peer_steps(loss_of_hf, hf, optimizer_of_hf, ours, n)
     if B * T < 5000:  # a large step is its own warm-up
-        take_turns(works, 3)
+        take_turns(works, 1)
     results = take_turns(works, args.rounds)
     yardstick = "nanoGPT" if args.nanogpt else "transformers"
     return Table(
@@ -46,16 +50,44 @@ def run(args) -> Table:
     )
 
 
-def our_step(run) -> None:
-    """What `train` does in a step."""
-    backward(run, run.model, *run.sampler())
-    clip_grad_norm_(run.model.parameters(), run.config.grad_clip)
-    run.optimizer.step()
-    run.optimizer.zero_grad(set_to_none=True)
+def steps_a_turn(preset) -> int:
+    """Short steps are timed by the dozen, so that starting two threads for them costs little."""
+    return 12 if preset.train.batch_size * preset.model.block_size < 1000 else 1
 
 
-def peer_step(model, forward, optimizer, x, y) -> None:
-    forward(x.contiguous(), y.contiguous()).backward()  # peers take no slices
+def steps(run, n: int, in_two_threads: bool):
+    """A function that does what `train` does in n steps, and returns the seconds of one."""
+
+    def work() -> None:
+        with Pair(in_two_threads) as pair:
+            for _ in range(n):
+                our_step(run, pair)
+
+    return lambda: timed(work)() / n
+
+
+def peer_steps(loss, model, optimizer, run, n: int):
+    """The same for another model, on batches of the run's."""
+
+    def work() -> None:
+        for _ in range(n):
+            peer_step(loss, model, optimizer, *run.sampler())
+
+    return lambda: timed(work)() / n
+
+
+def our_step(run, pair=None) -> None:
+    backward(run, run.model, *run.sampler(), pair)
+    finish(run.model, run.optimizer)
+
+
+def peer_step(loss, model, optimizer, x, y) -> None:
+    """loss: a function of x and y."""
+    loss(x.contiguous(), y.contiguous()).backward()  # peers take no slices
+    finish(model, optimizer)
+
+
+def finish(model, optimizer) -> None:
     clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)

@@ -278,8 +278,8 @@ def tell(result) -> int:
         print(f"Best checkpoint over the whole validation split: {result.whole_val_loss:.4f}.")
         print(read_loss(result.whole_val_loss, "val", rungs))
         model, tokenizer, _ = load_model(folder)
-        for prompt in ("ROMEO:", "") if shakespeare else ("",):
-            text = generate(model, tokenizer, prompt, 250, seed=1, unknown="drop")
+        prompts = ["ROMEO:", ""] if shakespeare else [""]
+        for text in generate(model, tokenizer, prompts, 250, seed=1, unknown="drop"):
             print("\n" + "-" * 72 + f"\n{text.strip()}")
         print("-" * 72)
     print(f"\nThe curve: {folder / 'loss.png'}")

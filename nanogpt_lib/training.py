@@ -16,6 +16,7 @@ from nanogpt_lib.corpus import BatchSampler, check_length
 from nanogpt_lib.device import Compute, check_causality, pick_compute
 from nanogpt_lib.interrupt import StopSign
 from nanogpt_lib.model import GPT, GPTConfig
+from nanogpt_lib.pair import Pair, two_pay
 
 # On a CPU: so many numbers a layer may have before its batch is cut into parts. 16 MB of float32.
 CACHED = 4_000_000
@@ -222,19 +223,20 @@ def train(run: Run, callbacks=()) -> Run:
     forward = compiled(run) if config.compile else run.model
     began = time.perf_counter() - run.seconds
     notify(callbacks, "on_start", run)
-    with StopSign() as stop:
+    with StopSign() as stop, Pair(two_pay(run)) as pair:
         while True:
             run.seconds = time.perf_counter() - began
             if evaluation_is_due(run):
-                run.history.append(measure(run))
-                notify(callbacks, "on_eval", run)
+                with pair.apart():
+                    run.history.append(measure(run))
+                    notify(callbacks, "on_eval", run)
             if run.step >= config.max_steps or stop or out_of_time(run) or diverged(run):
                 break
             run.lr = lr_at(run.step, config)
             for group in optimizer.param_groups:
                 group["lr"] = run.lr
             x, y = run.sampler()  # each (B, T)
-            run.loss = backward(run, forward, x, y)
+            run.loss = backward(run, forward, x, y, pair)
             scaler.unscale_(optimizer)  # so that the true gradient is clipped
             run.grad_norm = clip_grad_norm_(run.model.parameters(), config.grad_clip)
             scaler.step(optimizer)
@@ -247,21 +249,31 @@ def train(run: Run, callbacks=()) -> Run:
     return run
 
 
-def backward(run: Run, forward, x, y) -> torch.Tensor:
+def backward(run: Run, forward, x, y, pair: Pair | None = None) -> torch.Tensor:
     """Adds the batch's gradients to the weights' `.grad`, part by part; returns the mean loss.
 
-    Where memory runs out the parts are halved: slower, and the same batch.
+    pair: two threads to share each part. Where memory runs out the parts are halved: slower,
+    and the same batch.
     """
+    pair = pair or Pair(active=False)
+    weights = [p for p in run.model.parameters() if p.requires_grad]
+
+    def gradients(some_x, some_y):
+        """What these sequences add to the batch's mean loss, and to its gradients."""
+        with run.compute.autocast():
+            _, mean = forward(some_x, some_y)
+        share = mean * (len(some_x) / len(x))  # a mean of the batch, not of the part
+        return share.detach(), torch.autograd.grad(run.scaler.scale(share), weights)
+
     while True:
         try:
             loss = torch.zeros((), device=x.device)
             part = math.ceil(len(x) / run.config.grad_accum)  # sequences computed at once
             for some_x, some_y in zip(x.split(part), y.split(part), strict=True):
-                with run.compute.autocast():
-                    _, mean = forward(some_x, some_y)
-                share = mean * (len(some_x) / len(x))  # a mean of the batch, not of the part
-                run.scaler.scale(share).backward()
-                loss += share.detach()
+                for share, gradient in pair(gradients, some_x, some_y):
+                    loss += share
+                    for p, g in zip(weights, gradient, strict=True):
+                        p.grad = g if p.grad is None else p.grad.add_(g)
             return loss
         except RuntimeError as error:
             if not is_out_of_memory(error) or run.config.grad_accum >= len(x):

@@ -52,6 +52,12 @@ def ids(text, tokenizer):
     return split(torch.tensor(tokenizer.encode(text)))
 
 
+@pytest.fixture(scope="session")
+def some(ids):
+    """(train_ids, val_ids): the beginning of both splits, enough for all but learning."""
+    return ids[0][:20_000], ids[1][:2_000]
+
+
 @pytest.fixture
 def tiny() -> GPT:
     """A model of the workshop's make, small enough for any test; always the same weights."""

@@ -90,10 +90,12 @@ def test_the_arithmetic_counts_what_pytorch_counts():
     assert sum(growth.arithmetic(**shape)) == pytest.approx(counter.get_total_flops(), rel=1e-3)
 
 
-def test_a_measured_step_is_a_real_step():
+@pytest.mark.parametrize("in_two_threads", [False, True])
+def test_a_measured_step_is_a_real_step(in_two_threads):
     ids, preset = torch.randint(65, (1000,)), PRESETS["smoke"]
     run = start(GPT(preset.model), ids, ids, preset.train, pick_compute("cpu", "float32"))
     before = {name: p.clone() for name, p in run.model.named_parameters()}
-    step.our_step(run)
+    assert step.steps(run, 2, in_two_threads)() > 0
     assert all(not p.equal(before[name]) for name, p in run.model.named_parameters())
+    assert all(state["step"] == 2 for state in run.optimizer.state.values())
     assert "train(start(" in memory.STEPS

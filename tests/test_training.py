@@ -42,12 +42,6 @@ CPU = Compute(torch.device("cpu"), torch.float32, "the same everywhere")
 SHAPE = GPTConfig(vocab_size=65, block_size=16, n_layer=2, n_head=2, n_embd=16, dropout=0.2)
 
 
-@pytest.fixture(scope="module")
-def some(ids):
-    """(train_ids, val_ids): the beginning of both splits, enough for all but learning."""
-    return ids[0][:20_000], ids[1][:2_000]
-
-
 def new_run(some, kind=GPT, shape=SHAPE, **changes):
     """A small run with dropout, always from the same weights and dice.
 
