@@ -7,7 +7,9 @@ from pathlib import Path
 
 WORKS = (
     "whole_run",
+    "limit",
     "step",
+    "tried",
     "sampling",
     "evaluation",
     "startup",

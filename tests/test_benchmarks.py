@@ -10,7 +10,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import bench, growth, memory, step
+from benchmarks import bench, growth, limit, memory, step
 from benchmarks.peers import NanoGPT
 from nanogpt_lib.device import pick_compute
 from nanogpt_lib.model import GPT, GPTConfig
@@ -47,14 +47,17 @@ def test_a_process_that_fails_ends_the_benchmark_and_shows_its_error():
 
 def test_short_runs_print_a_table_and_keep_every_figure(tmp_path):
     options = ("--preset", "smoke", "--steps", 20, "--rounds", 2, "--out", tmp_path)
-    done = benchmarks("step", "sampling", "evaluation", "memory", *options)
-    for word in ("step_smoke", "sampling", "evaluation", "memory"):
+    done = benchmarks("limit", "step", "tried", "sampling", "evaluation", "memory", *options)
+    for word in ("limit", "step_smoke", "tried_smoke", "sampling", "evaluation", "memory"):
         kept = json.loads((tmp_path / f"{word}.json").read_text())
         assert kept["title"] in done.stdout
         assert kept["machine"]["cores"] >= 1
         assert kept["versions"]["torch"]
     times = json.loads((tmp_path / "step_smoke.json").read_text())["figures"]["seconds"]
     assert all(len(values) == 2 and min(values) > 0 for values in times.values())
+
+    parts = json.loads((tmp_path / "limit.json").read_text())["figures"]["profile"]
+    assert min(parts[kind] for kind in limit.KINDS.values()) > 0  # every kind was met
 
 
 def test_the_gpu_benchmark_computes_on_a_cpu_when_told_to(tmp_path):
