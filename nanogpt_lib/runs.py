@@ -118,7 +118,7 @@ def train_preset(
         "command": command,
         "text": data.about,
         "model": asdict(size) | {"n_params": run.model.num_params()},
-        "train_config": asdict(preset.train),
+        "train_config": asdict(run.config),
         "compute": str(run.compute),
         "machine": machine(),
         "versions": versions(),

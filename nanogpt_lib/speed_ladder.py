@@ -66,25 +66,28 @@ def rungs() -> list[Rung]:
     return ladder
 
 
-def seconds_a_step(recipe: Recipe, train_ids) -> float:
-    """Processor seconds that a step takes: the median of a few, after some to warm up."""
-    times = []
-    fit(replace(recipe, steps=14), train_ids, lambda *_: times.append(time.process_time()))
-    taken = torch.tensor(times[4:]).double().diff()
-    return taken.median().item()
+def seconds_a_step(recipe: Recipe, train_ids, seconds: float = 2.0) -> float:
+    """Processor seconds that a step takes, measured over about `seconds` of them."""
+
+    def pace(steps: int) -> float:
+        times = []
+        fit(replace(recipe, steps=steps), train_ids, lambda *_: times.append(time.process_time()))
+        return (times[-1] - times[3]) / (steps - 3)  # the first three warm up
+
+    return pace(max(10, round(seconds / pace(10))))
 
 
 def measure(rung: Rung, text: str, seconds: float, seed: int) -> dict:
     """Trains a rung for about so many processor seconds: its row of the record.
 
-    The number of steps is fitted to a short measurement before. Time for evaluations is not
-    counted. `curve` holds pairs (seconds, loss on the piece), in nats a token.
+    The number of steps is fitted to a measurement before, which takes a quarter as long. Time for
+    evaluations is not counted. `curve` holds pairs (seconds, loss on the piece), in nats a token.
     """
     tokenizer = CharTokenizer.train(text)
     train_ids, val_ids = split(torch.tensor(tokenizer.encode(text)))
     train_ids, piece = split(train_ids)  # of the training text, a tenth that is not trained on
     recipe = with_model(replace(rung.recipe, seed=seed), vocab_size=tokenizer.vocab_size)
-    steps = max(POINTS, round(seconds / seconds_a_step(recipe, train_ids)))
+    steps = max(POINTS, round(seconds / seconds_a_step(recipe, train_ids, seconds / 4)))
     stops = {round(steps * (i + 1) / POINTS) for i in range(POINTS)}
     curve, paused, began = [], 0.0, time.process_time()
 

@@ -362,7 +362,7 @@ def test_doctor_looks_at_text_memory_disk_and_environment(tmp_path, monkeypatch)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory._replace(available=2**30))
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: type(memory)(*[0] * len(memory)))
     _, (level, _, remedy), (disk, _, free) = doctor.examine_machine()
-    assert level == doctor.NOTE and "--grad-accum 8" in remedy
+    assert level == doctor.NOTE and "close other programs" in remedy
     assert disk == doctor.FIX and "free 1 GiB" in free
 
     monkeypatch.setattr(sys, "prefix", sys.base_prefix)
