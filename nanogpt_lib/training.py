@@ -264,7 +264,9 @@ def backward(run: Run, forward, x, y, pair: Pair | None = None) -> torch.Tensor:
         with run.compute.autocast():
             _, mean = forward(some_x, some_y)
         share = mean * (len(some_x) / len(x))  # a mean of the batch, not of the part
-        return share.detach(), torch.autograd.grad(run.scaler.scale(share), weights)
+        scaled = run.scaler.scale(share)
+        # A learner may have taken a layer out: its weights have no part in the loss.
+        return share.detach(), torch.autograd.grad(scaled, weights, allow_unused=True)
 
     while True:
         try:
@@ -274,7 +276,8 @@ def backward(run: Run, forward, x, y, pair: Pair | None = None) -> torch.Tensor:
                 for share, gradient in pair(gradients, some_x, some_y):
                     loss += share
                     for p, g in zip(weights, gradient, strict=True):
-                        p.grad = g if p.grad is None else p.grad.add_(g)
+                        if g is not None:
+                            p.grad = g if p.grad is None else p.grad.add_(g)
             return loss
         except RuntimeError as error:
             if not is_out_of_memory(error) or run.config.grad_accum >= len(x):

@@ -60,6 +60,17 @@ def test_a_shared_training_repeats_itself_bit_for_bit(some):
     assert first.loss == second.loss and first.grad_norm == second.grad_norm
 
 
+@pytest.mark.parametrize("shape", [SHAPE, DRY], ids=["one thread", "two"])
+def test_weights_that_have_no_part_in_the_loss_stay_as_they_are(some, shape):
+    run = new_run(some, shape=shape)
+    block = run.model.transformer.h[0]
+    block.forward = lambda x, cache=None: x + block.attn(block.ln_1(x), cache)  # its MLP taken out
+    idle, busy = block.mlp.c_fc.weight.clone(), block.attn.c_attn.weight.clone()
+    train(run)
+    assert torch.equal(block.mlp.c_fc.weight, idle)
+    assert not torch.equal(block.attn.c_attn.weight, busy)
+
+
 def test_with_dropout_one_thread_does_it_all(some):
     run = train(new_run(some, Watched, SHAPE))
     assert set(run.model.seen) == {(4, 2)}
