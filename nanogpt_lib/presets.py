@@ -92,6 +92,7 @@ PRESETS = {
     )
 }
 
+
 def get_preset(name: str) -> Preset:
     """A preset by its name. Raises ValueError, and names them all, where there is none.
 
