@@ -39,7 +39,7 @@ def run(args) -> Table:
         figures[name] = {"seconds": seconds, "shares": shares}
     return Table(
         "evaluation",
-        "E. Evaluating, in percent of the time of the 250 steps between two evaluations",
+        "E. Evaluating, in percent of the time of the steps between two evaluations",
         "the whole validation split under 10%",
         ["preset", "seconds a step", "as it trains, both splits", "whole validation split"],
         rows,
