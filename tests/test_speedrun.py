@@ -9,6 +9,7 @@ import torch
 from nanogpt_lib import speedrun
 from nanogpt_lib.corpus import split
 from nanogpt_lib.model import GPT, GPTConfig
+from nanogpt_lib.presets import PRESETS
 from nanogpt_lib.speedrun import RECIPES, Adam, Muon, Recipe, SpeedConfig, SpeedGPT
 
 SWITCHES = {f.name: True for f in fields(SpeedConfig) if f.default is False} | {"grams": (4356, 97)}
@@ -149,7 +150,7 @@ def test_the_rate_climbs_and_then_falls_to_its_end():
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_keeps_to_the_most_parameters(name):
-    most = 2_706_624 if name == "laptop" else speedrun.MOST_PARAMS  # the preset laptop's
+    most = GPT(PRESETS["laptop"].model).num_params() if name == "laptop" else speedrun.MOST_PARAMS
     assert SpeedGPT(RECIPES[name].model).num_params() <= most
 
 
