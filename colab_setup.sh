@@ -35,4 +35,4 @@ if [ -n "$missing" ]; then
   fi
 fi
 
-python3 -m nanogpt_lib.colab
+python3 -m nanogpt_lib.room.colab

@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 from statistics import median
 
-from nanogpt_lib.machine import machine, versions
+from nanogpt_lib.machine.host import machine, versions
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -5,10 +5,10 @@ import torch
 from benchmarks.bench import Table, take_turns, timed
 from benchmarks.step import our_step, steps, steps_a_turn
 from nanogpt_lib.corpus import load_corpus, split
-from nanogpt_lib.device import pick_compute
+from nanogpt_lib.machine.device import pick_compute
+from nanogpt_lib.machine.pair import two_pay
 from nanogpt_lib.model import GPT
-from nanogpt_lib.pair import two_pay
-from nanogpt_lib.presets import PRESETS
+from nanogpt_lib.runs.presets import PRESETS
 from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import evaluate, measure, start
 

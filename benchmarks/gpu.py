@@ -8,9 +8,9 @@ import torch
 
 from benchmarks.bench import Table, take_turns
 from benchmarks.step import our_step, peer_step
-from nanogpt_lib.device import Compute
+from nanogpt_lib.machine.device import Compute
 from nanogpt_lib.model import GPT
-from nanogpt_lib.presets import PRESETS
+from nanogpt_lib.runs.presets import PRESETS
 from nanogpt_lib.training import backward, compiled, start
 
 

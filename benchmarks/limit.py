@@ -10,9 +10,9 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.bench import Table, take_turns, timed
 from benchmarks.step import finish, our_step
-from nanogpt_lib.device import pick_compute
+from nanogpt_lib.machine.device import pick_compute
 from nanogpt_lib.model import GPT
-from nanogpt_lib.presets import PRESETS
+from nanogpt_lib.runs.presets import PRESETS
 from nanogpt_lib.training import start
 
 # What is part of an operation's name, and what that belongs to; the first that fits counts.

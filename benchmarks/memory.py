@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from benchmarks.bench import ROOT, Table
-from nanogpt_lib.presets import PRESETS
+from nanogpt_lib.runs.presets import PRESETS
 
 # A process of its own each: the peak of a process never falls. The corpus and an evaluation of
 # a few batches belong to training; so do two steps, since AdamW's averages come with the first.

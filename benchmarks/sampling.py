@@ -5,7 +5,7 @@ import torch
 from benchmarks.bench import Table, compared, take_turns, timed
 from nanogpt_lib.corpus import load_corpus
 from nanogpt_lib.model import GPT
-from nanogpt_lib.presets import PRESETS
+from nanogpt_lib.runs.presets import PRESETS
 from nanogpt_lib.sampling import generate
 from nanogpt_lib.tokenizer import CharTokenizer
 

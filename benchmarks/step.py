@@ -7,10 +7,10 @@ from torch.nn.utils import clip_grad_norm_
 
 from benchmarks.bench import Table, compared, take_turns, timed
 from benchmarks.peers import gpt2
-from nanogpt_lib.device import pick_compute
+from nanogpt_lib.machine.device import pick_compute
+from nanogpt_lib.machine.pair import Pair, two_pay
 from nanogpt_lib.model import GPT
-from nanogpt_lib.pair import Pair, two_pay
-from nanogpt_lib.presets import PRESETS
+from nanogpt_lib.runs.presets import PRESETS
 from nanogpt_lib.training import backward, start
 
 

@@ -7,10 +7,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.bench import Table, compared, take_turns
 from benchmarks.step import steps, steps_a_turn
-from nanogpt_lib.device import pick_compute
+from nanogpt_lib.machine.device import pick_compute
+from nanogpt_lib.machine.pair import two_pay
 from nanogpt_lib.model import GPT
-from nanogpt_lib.pair import two_pay
-from nanogpt_lib.presets import PRESETS
+from nanogpt_lib.runs.presets import PRESETS
 from nanogpt_lib.training import start
 
 

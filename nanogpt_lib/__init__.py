@@ -7,27 +7,43 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 
+# Where each name of the course lives. A module that stands for itself is a name, too.
 _HOME = {
-    "corpus": ("BatchSampler", "load_corpus", "split"),
+    "corpus": ("load_corpus", "split", "BatchSampler"),
     "tokenizer": ("CharTokenizer",),
     "bpe": ("BPETokenizer",),
-    "ngram": ("ladder",),
-    "model": ("GPT", "GPTConfig"),
-    "device": ("Compute", "pick_compute"),
-    "presets": ("PRESETS", "fit_to_time", "get_preset"),
-    "training": ("TrainConfig", "evaluate", "lr_at", "start", "train"),
-    "checkpoint": ("load_model",),
-    "runs": ("resume", "train_preset"),
+    "ngram": ("ladder", "ngram_loss"),
+    "model": ("GPT", "GPTConfig", "CausalSelfAttention", "Block"),
+    "training": ("TrainConfig", "evaluate", "lr_at", "make_optimizer", "start", "train"),
     "milestones": ("read_loss", "verdict"),
-    "sampling": ("generate", "probabilities", "stream"),
-    "playback": ("replay",),
-    "board": ("compare",),
+    "sampling": ("generate", "next_scores", "probabilities", "stream", "window_start"),
+    "machine.device": ("Compute", "pick_compute"),
+    "machine.paths": ("runs_dir",),
+    "runs.presets": ("PRESETS", "fit_to_time", "get_preset", "with_steps"),
+    "runs.callbacks": ("Callback", "Checkpoints", "Progress", "TimeBudget", "WriteSample"),
+    "runs.checkpoint": ("load_model",),
+    "runs.figures": ("read_record",),
+    "runs.whole": ("resume", "train_preset"),
+    "room.live": ("LivePlot",),
+    "room.replay": ("replay",),
+    "room.board": ("compare",),
+    "room.playground": ("playground",),
+    "beyond.sketchpad": ("sketchpad",),
+}
+_MODULES = {
+    "runs": ("checkpoint", "record"),
+    "room": ("background", "doctor"),
+    "beyond": ("arithmetic", "chat", "digits", "finetune", "rl", "subwords", "voices"),
+    "course": ("clinic", "copying", "exercises"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-__all__ = sorted(_MODULE_OF)
+_ROOM_OF = {module: room for room, modules in _MODULES.items() for module in modules}
+__all__ = sorted([*_MODULE_OF, *_ROOM_OF])
 
 
 def __getattr__(name):
+    if name in _ROOM_OF:
+        return import_module(f"nanogpt_lib.{_ROOM_OF[name]}.{name}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'nanogpt_lib' has no attribute {name!r}")
     return getattr(import_module(f"nanogpt_lib.{_MODULE_OF[name]}"), name)

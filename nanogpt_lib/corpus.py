@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from nanogpt_lib import sources
+from nanogpt_lib.shakespeare import fetch as sources
 
 
 class TextError(ValueError):

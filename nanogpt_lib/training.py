@@ -13,10 +13,10 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 
 from nanogpt_lib.corpus import BatchSampler, check_length
-from nanogpt_lib.device import Compute, check_causality, pick_compute
-from nanogpt_lib.interrupt import StopSign
+from nanogpt_lib.machine.device import Compute, check_causality, pick_compute
+from nanogpt_lib.machine.pair import Pair, two_pay
+from nanogpt_lib.machine.stopsign import StopSign
 from nanogpt_lib.model import GPT, GPTConfig
-from nanogpt_lib.pair import Pair, two_pay
 
 # On a CPU: so many numbers a layer may have before its batch is cut into parts. 8 MB of float32.
 CACHED = 2_000_000

@@ -14,10 +14,10 @@ import hypothesis
 import pytest
 import torch
 
-from nanogpt_lib import live
 from nanogpt_lib.corpus import load_corpus, split
 from nanogpt_lib.model import GPT, GPTConfig
-from nanogpt_lib.sources import WHEEL
+from nanogpt_lib.room import live
+from nanogpt_lib.shakespeare.fetch import WHEEL
 from nanogpt_lib.tokenizer import CharTokenizer
 
 # A shell lets what it starts in the background ignore Ctrl-C, which some tests send.

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanogpt_lib import arithmetic
-from nanogpt_lib.arithmetic import (
+from nanogpt_lib.beyond import arithmetic
+from nanogpt_lib.beyond.arithmetic import (
     COLUMNS,
     SEEN,
     SIZE,
@@ -27,9 +27,9 @@ from nanogpt_lib.arithmetic import (
     scratchpad,
     teach,
 )
-from nanogpt_lib.finetune import IGNORED
+from nanogpt_lib.beyond.finetune import IGNORED
 from nanogpt_lib.model import GPT
-from nanogpt_lib.results import read_record
+from nanogpt_lib.runs.figures import read_record
 
 numbers = st.integers(0, 10**COLUMNS - 1)
 

@@ -9,9 +9,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from nanogpt_lib import checkpoint, records, runlog
-from nanogpt_lib.background import as_recorded, look_in, process_of, start_or_resume, stop, wait
-from nanogpt_lib.callbacks import copy_run
+from nanogpt_lib.room.background import (
+    as_recorded,
+    look_in,
+    process_of,
+    start_or_resume,
+    stop,
+    wait,
+)
+from nanogpt_lib.runs import checkpoint
+from nanogpt_lib.runs import record as runlog
+from nanogpt_lib.runs import untrusted as records
+from nanogpt_lib.runs.callbacks import copy_run
 
 KILLER = """\
 import os, pathlib, signal

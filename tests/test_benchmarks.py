@@ -12,9 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import bench, growth, limit, memory, step
 from benchmarks.peers import NanoGPT
-from nanogpt_lib.device import pick_compute
+from nanogpt_lib.machine.device import pick_compute
 from nanogpt_lib.model import GPT, GPTConfig
-from nanogpt_lib.presets import PRESETS
+from nanogpt_lib.runs.presets import PRESETS
 from nanogpt_lib.training import start
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,11 +7,13 @@ from html.parser import HTMLParser
 import pytest
 from test_records import ABOUT, point, write
 
-from nanogpt_lib import board, plots, records
-from nanogpt_lib.__main__ import main
-from nanogpt_lib.board import compare, tell_apart
+from nanogpt_lib import plots
+from nanogpt_lib.cli import main
 from nanogpt_lib.plots import PALETTE
-from nanogpt_lib.runlog import RecordError
+from nanogpt_lib.room import board
+from nanogpt_lib.room.board import compare, tell_apart
+from nanogpt_lib.runs import untrusted as records
+from nanogpt_lib.runs.record import RecordError
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from nanogpt_lib import checkpoint, generate, split
+from nanogpt_lib import generate, split
 from nanogpt_lib.bpe import BYTES, PIECE, BPETokenizer
-from nanogpt_lib.checkpoint import CheckpointError
 from nanogpt_lib.model import GPT, GPTConfig
+from nanogpt_lib.runs import checkpoint
+from nanogpt_lib.runs.checkpoint import CheckpointError
 from nanogpt_lib.training import TrainConfig, start, train
 
 # Texts in which pairs repeat, and in which many are equally frequent.

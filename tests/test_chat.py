@@ -4,8 +4,9 @@ import random
 
 import pytest
 
-from nanogpt_lib import chat, load_model
-from nanogpt_lib.chat import (
+from nanogpt_lib import load_model
+from nanogpt_lib.beyond import chat
+from nanogpt_lib.beyond.chat import (
     ASSISTANT,
     END,
     MARKS,
@@ -23,8 +24,8 @@ from nanogpt_lib.chat import (
     speeches,
     success,
 )
-from nanogpt_lib.finetune import IGNORED, extend, pair_batch
-from nanogpt_lib.results import read_record
+from nanogpt_lib.beyond.finetune import IGNORED, extend, pair_batch
+from nanogpt_lib.runs.figures import read_record
 
 
 @pytest.fixture(scope="module")

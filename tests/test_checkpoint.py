@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import same
 
-from nanogpt_lib import checkpoint
-from nanogpt_lib.callbacks import Callback, Checkpoints
-from nanogpt_lib.checkpoint import CheckpointError
-from nanogpt_lib.device import Compute
+from nanogpt_lib.machine.device import Compute
 from nanogpt_lib.model import GPT, GPTConfig
+from nanogpt_lib.runs import checkpoint
+from nanogpt_lib.runs.callbacks import Callback, Checkpoints
+from nanogpt_lib.runs.checkpoint import CheckpointError
 from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import TrainConfig, start, train
 

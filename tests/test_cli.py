@@ -15,9 +15,13 @@ import pytest
 import torch
 
 import nanogpt_lib
-from nanogpt_lib import doctor, machine, runlog, runs, sources
-from nanogpt_lib.__main__ import build_parser, main, seconds_running
-from nanogpt_lib.callbacks import duration
+from nanogpt_lib.cli import build_parser, main, seconds_running
+from nanogpt_lib.machine import host as machine
+from nanogpt_lib.room import doctor
+from nanogpt_lib.runs import record as runlog
+from nanogpt_lib.runs import whole as runs
+from nanogpt_lib.runs.callbacks import duration
+from nanogpt_lib.shakespeare import fetch as sources
 
 COMMANDS = ("doctor", "data", "train", "resume", "sample", "plot", "replay", "compare", "export")
 QUICK = ["train", "--preset", "smoke", "--steps", "4", "--device", "cpu", "--dtype", "float32"]
@@ -476,7 +480,7 @@ def python(*args, **kwargs):
 
 def test_help_and_typing_errors_answer_without_importing_pytorch():
     program = (
-        "import sys, nanogpt_lib; from nanogpt_lib.__main__ import main\n"
+        "import sys, nanogpt_lib; from nanogpt_lib.cli import main\n"
         "for args in {}:\n"
         "    try: main(args)\n"
         "    except SystemExit as exit: print('exit', exit.code)\n"

@@ -6,11 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nanogpt_lib import clinic, plots, runlog
-from nanogpt_lib import exercises as ex
-from nanogpt_lib.clinic import CASES, PATIENTS, Unmasked, Unshifted, load
-from nanogpt_lib.device import check_causality, leak, pick_compute
+from nanogpt_lib import plots
+from nanogpt_lib.course import clinic
+from nanogpt_lib.course import exercises as ex
+from nanogpt_lib.course.clinic import CASES, PATIENTS, Unmasked, Unshifted, load
+from nanogpt_lib.machine.device import check_causality, leak, pick_compute
 from nanogpt_lib.milestones import FLOOR, verdict
+from nanogpt_lib.runs import record as runlog
 from nanogpt_lib.training import start
 
 CPU = pick_compute("cpu", "float32")
@@ -90,7 +92,7 @@ def test_a_record_is_small_and_says_how_it_was_made(name):
     assert path.stat().st_size < 60_000
     record = load(name)
     about = record.about
-    assert about["command"] == f"python -m nanogpt_lib.clinic {name}"
+    assert about["command"] == f"python -m nanogpt_lib.course.clinic {name}"
     assert about["started"][:2] == "20"
     assert about["machine"]["processor"]
     assert about["versions"]["torch"]

@@ -28,9 +28,9 @@ from colab_like import (
 from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from nanogpt_lib import colab
-from nanogpt_lib.device import Compute
-from nanogpt_lib.sources import data_dir
+from nanogpt_lib.machine.device import Compute
+from nanogpt_lib.room import colab
+from nanogpt_lib.shakespeare.fetch import data_dir
 
 NOBODY = "http://127.0.0.1:9"  # nothing listens there: every connection is refused at once
 on_unix = pytest.mark.skipif(sys.platform == "win32", reason="Colab's machines run Linux")

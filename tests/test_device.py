@@ -12,10 +12,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nanogpt_lib import device
-from nanogpt_lib.device import Compute, check_causality, leak, pick_compute
+from nanogpt_lib.machine import device
+from nanogpt_lib.machine.device import Compute, check_causality, leak, pick_compute
 from nanogpt_lib.model import GPT, GPTConfig
-from nanogpt_lib.presets import PRESETS
+from nanogpt_lib.runs.presets import PRESETS
 
 REAL_GPU = torch.cuda.is_available()
 CPU = torch.device("cpu")

@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nanogpt_lib import exercises as ex
-from nanogpt_lib.exercises.base import difference, source_of
+from nanogpt_lib.course import exercises as ex
+from nanogpt_lib.course.exercises.base import difference, source_of
 
 EXERCISES = list(ex.ALL.values())
 FUNCTIONS = [e for e in EXERCISES if callable(e.answer)]

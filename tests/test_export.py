@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
-from nanogpt_lib import checkpoint
 from nanogpt_lib.bpe import BPETokenizer
-from nanogpt_lib.device import pick_compute
-from nanogpt_lib.export import export, tokenizer_rules
+from nanogpt_lib.machine.device import pick_compute
 from nanogpt_lib.model import GPT, GPTConfig
+from nanogpt_lib.runs import checkpoint
+from nanogpt_lib.runs.export import export, tokenizer_rules
 from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import TrainConfig, start
 

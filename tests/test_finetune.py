@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nanogpt_lib import BatchSampler, CharTokenizer, TrainConfig, load_model
-from nanogpt_lib.finetune import END, IGNORED, extend, mixed, pair_batch, tune
+from nanogpt_lib.beyond.finetune import END, IGNORED, extend, mixed, pair_batch, tune
 
 LETTERS = CharTokenizer("abcdefgh=")
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from jupyter_client.manager import start_new_kernel
 
-from nanogpt_lib import live
-from nanogpt_lib.callbacks import Callback, Progress, WriteSample
-from nanogpt_lib.live import LivePlot
 from nanogpt_lib.model import GPT, GPTConfig
+from nanogpt_lib.room import live
+from nanogpt_lib.room.live import LivePlot
+from nanogpt_lib.runs.callbacks import Callback, Progress, WriteSample
 from nanogpt_lib.training import TrainConfig, start, train
 
 RUNGS = [

@@ -7,13 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanogpt_lib.milestones import (
-    TRAINING,
-    VALIDATION,
-    read_loss,
-    shakespeare_ladder,
-    verdict,
-)
+from nanogpt_lib.milestones import TRAINING, VALIDATION, read_loss, shakespeare_ladder, verdict
 from nanogpt_lib.ngram import ladder
 from nanogpt_lib.training import Evaluation
 

@@ -5,8 +5,9 @@ import sys
 import pytest
 import torch
 
-from nanogpt_lib import GPT, CharTokenizer, GPTConfig, TrainConfig, digits, voices
-from nanogpt_lib.modalities import (
+from nanogpt_lib import GPT, CharTokenizer, GPTConfig, TrainConfig
+from nanogpt_lib.beyond import digits, voices
+from nanogpt_lib.beyond.modalities import (
     NO_TARGET,
     PrefixGPT,
     caption,

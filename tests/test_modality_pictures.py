@@ -5,10 +5,11 @@ import sys
 import pytest
 import torch
 
-from nanogpt_lib import GPT, CharTokenizer, GPTConfig, modality_plots
-from nanogpt_lib.digits import smudge
-from nanogpt_lib.modalities import PrefixGPT, caption, patches
-from nanogpt_lib.sketchpad import sketchpad
+from nanogpt_lib import GPT, CharTokenizer, GPTConfig
+from nanogpt_lib.beyond.digits import smudge
+from nanogpt_lib.beyond.modalities import PrefixGPT, caption, patches
+from nanogpt_lib.beyond.sketchpad import sketchpad
+from nanogpt_lib.plots import pictures as modality_plots
 
 SEVEN = torch.zeros(8, 8)
 SEVEN[1, 2:6] = 1

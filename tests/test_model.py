@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nanogpt_lib.corpus import BatchSampler
 from nanogpt_lib.model import GPT, GPTConfig, KVCache
-from nanogpt_lib.presets import PRESETS
+from nanogpt_lib.runs.presets import PRESETS
 
 SHAPES = [  # vocab_size, block_size, n_layer, n_head, n_embd
     (65, 16, 2, 2, 16),

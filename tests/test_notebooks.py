@@ -15,9 +15,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from nanogpt_lib import exercises as ex
-from nanogpt_lib.background import process_of
-from nanogpt_lib.exercises.base import source_of
+from nanogpt_lib.course import exercises as ex
+from nanogpt_lib.course.exercises.base import source_of
+from nanogpt_lib.room.background import process_of
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))

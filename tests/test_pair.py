@@ -6,10 +6,10 @@ import pytest
 import torch
 from test_training import SHAPE, HungryGPT, by_hand, new_run, weights
 
-from nanogpt_lib.callbacks import Callback
-from nanogpt_lib.device import Compute
+from nanogpt_lib.machine.device import Compute
+from nanogpt_lib.machine.pair import Pair, two_pay
 from nanogpt_lib.model import GPT
-from nanogpt_lib.pair import Pair, two_pay
+from nanogpt_lib.runs.callbacks import Callback
 from nanogpt_lib.training import backward, train
 
 DRY = replace(SHAPE, dropout=0.0)

@@ -11,11 +11,13 @@ import pytest
 import torch
 from jupyter_client.manager import start_new_kernel
 
-from nanogpt_lib import live, playback, records
-from nanogpt_lib.callbacks import Callback, Progress, Record, WriteSample
 from nanogpt_lib.model import GPT, GPTConfig
-from nanogpt_lib.playback import landmark_steps, plan, play, replay
-from nanogpt_lib.runlog import RecordError, now, write_line
+from nanogpt_lib.room import live
+from nanogpt_lib.room import replay as playback
+from nanogpt_lib.room.replay import landmark_steps, plan, play, replay
+from nanogpt_lib.runs import untrusted as records
+from nanogpt_lib.runs.callbacks import Callback, Progress, Record, WriteSample
+from nanogpt_lib.runs.record import RecordError, now, write_line
 from nanogpt_lib.training import TrainConfig, start, train
 
 RUNGS = [

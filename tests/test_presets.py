@@ -10,11 +10,12 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from nanogpt_lib import presets, training
-from nanogpt_lib.callbacks import Callback, TimeBudget
-from nanogpt_lib.device import Compute
+from nanogpt_lib import training
+from nanogpt_lib.machine.device import Compute
 from nanogpt_lib.model import GPT, GPTConfig
-from nanogpt_lib.presets import PRESETS, fit_to_time, get_preset, seconds_per_step, with_steps
+from nanogpt_lib.runs import presets
+from nanogpt_lib.runs.callbacks import Callback, TimeBudget
+from nanogpt_lib.runs.presets import PRESETS, fit_to_time, get_preset, seconds_per_step, with_steps
 from nanogpt_lib.training import TrainConfig, lr_at, start, train
 
 CPU = Compute(torch.device("cpu"), torch.float32, "the same everywhere")

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nanogpt_lib import records, runlog
-from nanogpt_lib.runlog import RecordError
+from nanogpt_lib.runs import record as runlog
+from nanogpt_lib.runs import untrusted as records
+from nanogpt_lib.runs.record import RecordError
 from nanogpt_lib.training import Evaluation, TrainConfig
 
 TOOL = Path(__file__).resolve().parent.parent / "tools" / "describe_runs.py"

@@ -15,15 +15,16 @@ import pytest
 import torch
 from snapshots import same
 
-from nanogpt_lib import checkpoint, runlog
-from nanogpt_lib.__main__ import main
-from nanogpt_lib.callbacks import Callback
-from nanogpt_lib.checkpoint import CheckpointError
+from nanogpt_lib.cli import main
 from nanogpt_lib.corpus import TextError
-from nanogpt_lib.device import Compute
-from nanogpt_lib.presets import get_preset
-from nanogpt_lib.runlog import RecordError
-from nanogpt_lib.runs import resume, train_preset
+from nanogpt_lib.machine.device import Compute
+from nanogpt_lib.runs import checkpoint
+from nanogpt_lib.runs import record as runlog
+from nanogpt_lib.runs.callbacks import Callback
+from nanogpt_lib.runs.checkpoint import CheckpointError
+from nanogpt_lib.runs.presets import get_preset
+from nanogpt_lib.runs.record import RecordError
+from nanogpt_lib.runs.whole import resume, train_preset
 
 CPU = Compute(torch.device("cpu"), torch.float32, "the same everywhere")
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals and fork of POSIX")

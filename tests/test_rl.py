@@ -3,11 +3,9 @@
 import pytest
 import torch
 
-from nanogpt_lib import arithmetic
-from nanogpt_lib.finetune import IGNORED
-from nanogpt_lib.model import GPT
-from nanogpt_lib.results import read_record
-from nanogpt_lib.rl import (
+from nanogpt_lib.beyond import arithmetic
+from nanogpt_lib.beyond.finetune import IGNORED
+from nanogpt_lib.beyond.rl import (
     RLConfig,
     advantages,
     cheap_check,
@@ -19,6 +17,8 @@ from nanogpt_lib.rl import (
     two_ways,
     undecided,
 )
+from nanogpt_lib.model import GPT
+from nanogpt_lib.runs.figures import read_record
 
 FEW = {"steps": 12, "problems": 4, "group": 8, "learning_rate": 3e-3}
 

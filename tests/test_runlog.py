@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nanogpt_lib import runlog
-from nanogpt_lib.__main__ import main
-from nanogpt_lib.runlog import RecordError
+from nanogpt_lib.cli import main
+from nanogpt_lib.runs import record as runlog
+from nanogpt_lib.runs.record import RecordError
 from nanogpt_lib.training import Evaluation, TrainConfig
 
 FIRST = {

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from nanogpt_lib import checkpoint, generate, load_model, records, runlog
+from nanogpt_lib import generate, load_model
+from nanogpt_lib.runs import checkpoint
+from nanogpt_lib.runs import record as runlog
+from nanogpt_lib.runs import untrusted as records
 from nanogpt_lib.training import evaluate
 
 TOOL = Path(__file__).resolve().parent.parent / "tools" / "ship_model.py"

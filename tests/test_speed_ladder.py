@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import pytest
 
-from nanogpt_lib import speed_ladder
-from nanogpt_lib.results import read_record
-from nanogpt_lib.speedrun import FOURS, MOST_PARAMS, NANOGPT, SpeedGPT
+from nanogpt_lib.beyond.speed import ladder as speed_ladder
+from nanogpt_lib.beyond.speed.recipes import FOURS, MOST_PARAMS, NANOGPT, SpeedGPT
+from nanogpt_lib.runs.figures import read_record
 
 RUNGS = speed_ladder.rungs()
 SIZE = {"n_layer", "n_head", "n_embd"}

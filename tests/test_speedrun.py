@@ -6,11 +6,11 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from nanogpt_lib import speedrun
+from nanogpt_lib.beyond.speed import recipes as speedrun
+from nanogpt_lib.beyond.speed.recipes import RECIPES, Adam, Muon, Recipe, SpeedConfig, SpeedGPT
 from nanogpt_lib.corpus import split
 from nanogpt_lib.model import GPT, GPTConfig
-from nanogpt_lib.presets import PRESETS
-from nanogpt_lib.speedrun import RECIPES, Adam, Muon, Recipe, SpeedConfig, SpeedGPT
+from nanogpt_lib.runs.presets import PRESETS
 
 SWITCHES = {f.name: True for f in fields(SpeedConfig) if f.default is False} | {"grams": (4356, 97)}
 SMALL = SpeedConfig(block_size=16, n_layer=2, n_head=2, n_embd=16)

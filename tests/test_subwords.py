@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nanogpt_lib import subwords
+from nanogpt_lib.beyond import subwords
+from nanogpt_lib.beyond.subwords import CASES, CONTEXT, Case, bits_per_character, prepare
 from nanogpt_lib.model import GPT, GPTConfig
 from nanogpt_lib.plots import pieces
-from nanogpt_lib.subwords import CASES, CONTEXT, Case, bits_per_character, prepare
 
 TRIAL = 4e9  # flops; a handful of steps
 NAMES = list(CASES)
@@ -85,7 +85,7 @@ def test_a_record_says_what_its_case_is_and_holds_its_result(name):
     about, made = record.about, record.result
     size = GPTConfig(**{k: v for k, v in about["model"].items() if k != "n_params"})
     assert size.vocab_size <= case.vocab_size  # fewer where no pair occurs twice any more
-    assert about["command"] == f"python -m nanogpt_lib.subwords {name}"
+    assert about["command"] == f"python -m nanogpt_lib.beyond.subwords {name}"
     assert record.end["step"] == record.train_config["max_steps"]
     assert made["flops"] == pytest.approx(case.flops, rel=0.002)
     assert made["flops"] == record.history[-1].tokens * subwords.flops_per_token(size)

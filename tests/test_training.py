@@ -19,13 +19,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
-from nanogpt_lib.callbacks import Callback, Progress, WriteSample
 from nanogpt_lib.corpus import BatchSampler, TextError
-from nanogpt_lib.device import Compute
-from nanogpt_lib.interrupt import StopSign
+from nanogpt_lib.machine.device import Compute
+from nanogpt_lib.machine.stopsign import StopSign
 from nanogpt_lib.model import GPT, GPTConfig
 from nanogpt_lib.ngram import ngram_loss
-from nanogpt_lib.presets import get_preset
+from nanogpt_lib.runs.callbacks import Callback, Progress, WriteSample
+from nanogpt_lib.runs.presets import get_preset
 from nanogpt_lib.training import (
     TrainConfig,
     backward,
@@ -497,7 +497,7 @@ def test_ctrl_c_while_the_output_is_stuck_still_ends_in_peace():
     # A reader that does not read, like a terminal after Ctrl-S: the program hangs in a print.
     talker = (
         "import sys\n"
-        "from nanogpt_lib.interrupt import StopSign\n"
+        "from nanogpt_lib.machine.stopsign import StopSign\n"
         "with StopSign() as stop:\n"
         "    while not stop:\n"
         "        print('x' * 1000, flush=True)\n"

@@ -14,8 +14,9 @@ import pytest
 import torch
 from nbclient import NotebookClient
 
-from nanogpt_lib import CharTokenizer, generate, probabilities, sampling, widgets
-from nanogpt_lib.widgets import WIDGET, next_chances, playground
+from nanogpt_lib import CharTokenizer, generate, probabilities, sampling
+from nanogpt_lib.room import playground as widgets
+from nanogpt_lib.room.playground import WIDGET, next_chances, playground
 
 ROOT = Path(__file__).parent.parent
 LENGTH = 40

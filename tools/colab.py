@@ -16,7 +16,7 @@ from pathlib import Path
 
 import nbformat
 
-from nanogpt_lib.files import whole_file
+from nanogpt_lib.machine.files import whole_file
 
 ROOT = Path(__file__).resolve().parent.parent
 COLAB = "https://colab.research.google.com"

@@ -1,4 +1,4 @@
-"""Writes the table in data/runs/README.md anew, out of the records themselves.
+"""Writes the table in nanogpt_lib/recorded/README.md anew, out of the records themselves.
 
 It takes no arguments: run it after a record has come, gone or changed.
 """
@@ -6,8 +6,8 @@ It takes no arguments: run it after a record has come, gone or changed.
 import sys
 from pathlib import Path
 
-from nanogpt_lib import records
-from nanogpt_lib.callbacks import duration
+from nanogpt_lib.runs import untrusted as records
+from nanogpt_lib.runs.callbacks import duration
 
 README = records.FOLDER / "README.md"
 BEGIN, END = "<!-- table: tools/describe_runs.py -->", "<!-- end of table -->"

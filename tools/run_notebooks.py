@@ -21,7 +21,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from PIL import Image  # matplotlib brings it
 
-from nanogpt_lib.files import whole_file
+from nanogpt_lib.machine.files import whole_file
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 KEPT_OF_NOTEBOOK = ("kernelspec", "accelerator", "colab")

@@ -1,12 +1,12 @@
 """Makes a small file of a trained model, to come with the kit: its best weights, in float16.
 
-python tools/ship_model.py runs/pocket data/runs/pocket.pt
+python tools/ship_model.py runs/pocket nanogpt_lib/recorded/pocket.pt
 """
 
 import sys
 from pathlib import Path
 
-from nanogpt_lib import checkpoint
+from nanogpt_lib.runs import checkpoint
 
 
 def main(folder: Path, target: Path) -> int:

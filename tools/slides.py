@@ -20,7 +20,7 @@ from pathlib import Path
 import nbformat
 from nbconvert import SlidesExporter
 
-from nanogpt_lib.files import whole_file
+from nanogpt_lib.machine.files import whole_file
 
 ROOT = Path(__file__).resolve().parent.parent
 DECKS = ROOT / "build" / "slides"

@@ -1,0 +1,200 @@
+"""Addition, answered at once or worked out in steps: problems, worked answers, and grading.
+
+Two numbers of five columns are added. `direct` answers with the sum, `scratchpad` writes a line
+for each column first, from the units up, with the carry. To be learnt from are problems with
+three of the five columns filled; with four or five they are longer than any that was seen.
+
+    48210+10970=0+0+0=00        the units: digit, digit, carry; sum
+    1+7+0=08
+    2+9+0=11
+    8+0+1=09
+    4+1+0=05
+    059180¶
+
+`python -m nanogpt_lib.beyond.arithmetic` trains models of both kinds with several seeds and records how
+they do. Sources: Nye et al. 2021, arXiv:2112.00114 (scratchpads); Lee et al. 2023,
+arXiv:2307.03381 (small models that learn to add, and what the format does).
+"""
+
+import argparse
+import random
+import zlib
+from pathlib import Path
+
+import torch
+
+from nanogpt_lib.beyond.finetune import END, pair_batch, tune
+from nanogpt_lib.model import GPT, GPTConfig
+from nanogpt_lib.runs.figures import RECORDS, write_record
+from nanogpt_lib.sampling import generate
+from nanogpt_lib.tokenizer import CharTokenizer
+from nanogpt_lib.training import TrainConfig
+
+COLUMNS = 5  # of both numbers; leading zeros are written, so that a column has its place
+SEEN = 3  # columns that are filled in the problems trained on
+TOKENIZER = CharTokenizer("\n+0123456789=" + END)
+SIZE = GPTConfig(TOKENIZER.vocab_size, block_size=64, n_layer=2, n_head=4, n_embd=96, bias=False)
+ROOM = SIZE.block_size - len("00000+00000=") + 1  # tokens that an answer may have
+TOKENS = 1_000_000  # read in training, by every kind of model
+TOKENS_A_STEP = 2048  # about: as many whole problems as fit
+
+
+def prompt_of(a: int, b: int) -> str:
+    """The question, such as 00048+00037=."""
+    return f"{a:0{COLUMNS}}+{b:0{COLUMNS}}="
+
+
+def direct(a: int, b: int) -> str:
+    """The sum at once, its largest digit first, as we write it."""
+    return f"{a + b:0{COLUMNS + 1}}{END}"
+
+
+def scratchpad(a: int, b: int) -> str:
+    """A line for each column, from the units up, `digit+digit+carry=sum`; then the sum."""
+    lines, carry = [], 0
+    for i in range(COLUMNS):
+        x, y = a // 10**i % 10, b // 10**i % 10
+        lines.append(f"{x}+{y}+{carry}={x + y + carry:02}")
+        carry = (x + y + carry) // 10
+    return "\n".join([*lines, direct(a, b)])
+
+
+STYLES = {"direct": direct, "scratchpad": scratchpad}
+
+
+def right(answer: str, a: int, b: int) -> bool:
+    """Whether an answer ends in the right sum, whatever stands before its last line."""
+    last_line = answer.partition(END)[0].split("\n")[-1]
+    return END in answer and last_line == f"{a + b:0{COLUMNS + 1}}"
+
+
+def held_out(a: int, b: int) -> bool:
+    """Whether a problem is kept for testing: a tenth of all, by chance and for ever."""
+    return zlib.crc32(prompt_of(a, b).encode()) % 10 == 0
+
+
+def problem(rng: random.Random, filled: int = SEEN, test: bool = False) -> tuple[int, int]:
+    """Two numbers with so many columns filled, at random places; to train on or to test with.
+
+    A column is filled if one of its two digits is not 0. Raises ValueError where filled is not
+    from 1 to COLUMNS.
+    """
+    if not 1 <= filled <= COLUMNS:
+        raise ValueError(f"from 1 to {COLUMNS} columns can be filled, not {filled}")
+    while True:
+        a = b = 0
+        for column in rng.sample(range(COLUMNS), filled):
+            pair = rng.randrange(1, 100)  # two digits, not both 0
+            a, b = a + pair // 10 * 10**column, b + pair % 10 * 10**column
+        if held_out(a, b) == test:
+            return a, b
+
+
+def problems(n: int, filled: int, seed: int = 1) -> list[tuple[int, int]]:
+    """So many problems to test with; the same ones for the same seed."""
+    rng = random.Random(seed)
+    return [problem(rng, filled, test=True) for _ in range(n)]
+
+
+def examples(style: str, seed: int = 1):
+    """A `draw` for `finetune.tune`: batches of problems, answered in a style.
+
+    Batches are of TOKENS_A_STEP tokens or a little less. So where answers are longer there are
+    fewer problems, and every style is taught with the same number of tokens.
+    """
+    rng, answer = random.Random(seed), STYLES[style]
+    length = len(prompt_of(0, 0) + answer(0, 0)) - 1  # tokens that are read
+
+    def draw():
+        asked = [problem(rng) for _ in range(TOKENS_A_STEP // length)]
+        pairs = [(prompt_of(*p), answer(*p)) for p in asked]
+        return pair_batch(TOKENIZER, pairs, SIZE.block_size)
+
+    return draw
+
+
+def training(tokens: int = TOKENS) -> TrainConfig:
+    """How a model is taught to add, with about so many tokens."""
+    return TrainConfig(
+        max_steps=max(1, tokens // TOKENS_A_STEP),
+        learning_rate=3e-3,
+        min_lr=1e-4,
+        warmup_steps=30,
+        eval_interval=50,
+    )
+
+
+def teach(style: str, tokens: int = TOKENS, seed: int = 1, watch=None) -> tuple[GPT, list[float]]:
+    """A new model that has learnt to add in a style, and its losses.
+
+    watch: called as watch(step, model) on the way.
+    """
+    torch.manual_seed(seed)
+    model = GPT(SIZE)
+    look = watch and (lambda step: watch(step, model))
+    return model, tune(model, examples(style, seed), training(tokens), look)
+
+
+def answers(model: GPT, asked, room: int = ROOM, **settings) -> list[str]:
+    """What a model writes behind each problem, up to its END; greedily unless told otherwise.
+
+    room: tokens that an answer may have. settings: those of `sampling.generate`.
+    """
+    prompts = [prompt_of(a, b) for a, b in asked]
+    texts = generate(model, TOKENIZER, prompts, room, **({"greedy": True} | settings))
+    written = [text[len(prompt) :] for text, prompt in zip(texts, prompts, strict=True)]
+    return [text.partition(END)[0] + (END if END in text else "") for text in written]
+
+
+def accuracy(model: GPT, style: str, asked) -> float:
+    """The share of problems that a model answers right, greedily."""
+    written = answers(model, asked, room=len(STYLES[style](0, 0)))
+    graded = [right(text, *p) for text, p in zip(written, asked, strict=True)]
+    return sum(graded) / len(graded)
+
+
+def report(style: str, seed: int, tokens: int = TOKENS, tests: int = 200) -> dict:
+    """Teaches a model and tests it: a row of the record."""
+    model, losses = teach(style, tokens, seed)
+    by_columns = [accuracy(model, style, problems(tests, n)) for n in range(1, COLUMNS + 1)]
+    steps, batch = len(losses), len(examples(style)()[0])
+    length = len(prompt_of(0, 0) + STYLES[style](0, 0)) - 1
+    return {
+        "style": style,
+        "seed": seed,
+        "parameters": model.num_params(),
+        "steps": steps,
+        "problems": steps * batch,
+        "tokens": steps * batch * length,
+        "tests": tests,
+        "accuracy": by_columns,  # with 1, 2, ... COLUMNS columns filled
+    }
+
+
+def main(words: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m nanogpt_lib.beyond.arithmetic", description=__doc__
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--seeds", type=int, default=3, help="models of each style (3)")
+    parser.add_argument("--tokens", type=int, default=TOKENS, help=f"to read ({TOKENS:,})")
+    parser.add_argument("--tests", type=int, default=200, help="problems of each length (200)")
+    parser.add_argument("--out", type=Path, default=RECORDS, help="folder for addition.json")
+    args = parser.parse_args(words)
+    torch.set_flush_denormal(True)  # numbers next to 0 are slow on some processors
+    command = (
+        f"python -m nanogpt_lib.beyond.arithmetic --seeds {args.seeds} --tokens {args.tokens} "
+        f"--tests {args.tests}"
+    )
+    rows = []
+    for seed in range(1, args.seeds + 1):
+        for style in STYLES:
+            rows.append(report(style, seed, args.tokens, args.tests))
+            shares = "  ".join(f"{share:4.0%}" for share in rows[-1]["accuracy"])
+            print(f"{style:10} seed {seed}, 1 to {COLUMNS} columns filled: {shares}", flush=True)
+            write_record(args.out / "addition.json", {"command": command}, rows)  # so far
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,235 @@
+"""Requests that a tuned Shakespeare model answers: somebody is to say or to ask something.
+
+`python -m nanogpt_lib.beyond.chat` tunes the shipped `pocket` model in three ways and records how often
+it then does as asked, and how much of Shakespeare it has forgotten.
+"""
+
+import argparse
+import random
+import re
+import string
+from pathlib import Path
+
+import torch
+
+from nanogpt_lib.beyond.finetune import END, extend, mixed, pair_batch, tune
+from nanogpt_lib.corpus import BatchSampler, load_corpus, split
+from nanogpt_lib.runs.checkpoint import load_model
+from nanogpt_lib.runs.figures import RECORDS, write_record
+from nanogpt_lib.sampling import generate
+from nanogpt_lib.training import TrainConfig, evaluate
+
+USER, ASSISTANT = "«", "»"  # «request»answer¶
+MARKS = USER + ASSISTANT + END
+
+WORDINGS = {  # trained on
+    "speak": (
+        "Speak as {}.",
+        "{}, speak.",
+        "Now {}!",
+        "Say it as {}.",
+        "What says {}?",
+        "Speak, {}!",
+        "Be {}.",
+        "{} now.",
+        "As {}, say it.",
+        "Let {} say it.",
+    ),
+    "ask": (
+        "Ask as {}.",
+        "{}, ask.",
+        "What asks {}?",
+        "Ask it as {}.",
+        "Ask, {}!",
+        "{} asks.",
+        "Now {} asks.",
+        "As {}, ask it.",
+        "Let {} ask it.",
+        "Ask me, {}.",
+    ),
+}
+NEW_WORDINGS = {  # kept back, to see whether the words or the idea was learnt
+    "speak": ("As {}, speak!", "Let {} speak.", "Say, {}!"),
+    "ask": ("As {}, ask!", "Let {} ask.", "Now ask, {}."),
+}
+LONGEST = 46  # characters of a name, twice, and a line: what a context of 64 has room for
+
+
+def speeches(text: str) -> list[tuple[str, str]]:
+    """(speaker, first line) of each speech of a play in Tiny Shakespeare's layout.
+
+    Those that fit a context of 64 with a request in front: speakers in capitals, and short
+    lines that end as a sentence does.
+    """
+    found = re.findall(r"^([A-Z ]+):\n([^\n]+[.!?])$", text, flags=re.MULTILINE)
+    return [(s, line) for s, line in found if 2 * len(s) + len(line) <= LONGEST]
+
+
+def kind_of(line: str) -> str:
+    return "ask" if line.endswith("?") else "speak"
+
+
+def prompt_of(wording: str, speaker: str) -> str:
+    return f"{USER}{wording.format(speaker)}{ASSISTANT}"
+
+
+def pair_of(speaker: str, line: str, rng: random.Random) -> tuple[str, str]:
+    """A speech as an example to learn from: (prompt, answer), the request in random words."""
+    wording = rng.choice(WORDINGS[kind_of(line)])
+    return prompt_of(wording, speaker), f"{speaker}:\n{line}{END}"
+
+
+def invented(rng: random.Random) -> str:
+    """A name that no one has, such as QXEFO: to be known it has to be read."""
+    return "".join(rng.choices(string.ascii_uppercase, k=rng.randint(3, 9)))
+
+
+def examples(lessons, tokenizer, rows: int, seed: int = 1, share_invented: float = 0.8):
+    """A `draw` for `tune`: batches of requests and answers, as many questions as other lines.
+
+    lessons: (speaker, line) from `speeches`. share_invented: of the examples, so many get an
+    invented name instead of the speaker's, so that names are copied rather than learnt by heart.
+    """
+    rng = random.Random(seed)
+    by_kind = [[pair for pair in lessons if kind_of(pair[1]) == kind] for kind in WORDINGS]
+
+    def example():
+        speaker, line = rng.choice(rng.choice(by_kind))
+        name = invented(rng) if rng.random() < share_invented else speaker
+        if 2 * len(name) + len(line) > LONGEST:
+            name = speaker
+        return pair_of(name, line, rng)
+
+    return lambda: pair_batch(tokenizer, [example() for _ in range(rows)], block_size=64)
+
+
+def requests(speakers, wordings: dict, n: int, seed: int = 1) -> list[tuple[str, str, str]]:
+    """So many requests to test with: (wording, speaker, kind), each kind as often."""
+    rng, kinds = random.Random(seed), list(wordings)
+    chosen = [kinds[i % len(kinds)] for i in range(n)]
+    return [(rng.choice(wordings[kind]), rng.choice(speakers), kind) for kind in chosen]
+
+
+def replies(model, tokenizer, asked, **settings) -> list[str]:
+    """What a model answers to requests, each up to its END; greedily unless told otherwise.
+
+    settings: those of `sampling.generate`.
+    """
+    prompts = [prompt_of(wording, speaker) for wording, speaker, _ in asked]
+    room = model.config.block_size - max(map(len, prompts))  # no request is forgotten
+    texts = generate(model, tokenizer, prompts, room, **({"greedy": True} | settings))
+    written = [text[len(prompt) :] for text, prompt in zip(texts, prompts, strict=True)]
+    return [text.partition(END)[0] + (END if END in text else "") for text in written]
+
+
+def success(model, tokenizer, asked) -> float:
+    """The share of requests that a model follows."""
+    answers = replies(model, tokenizer, asked)
+    done = [follows(answer, s, kind) for answer, (_, s, kind) in zip(answers, asked, strict=True)]
+    return sum(done) / len(done)
+
+
+def follows(answer: str, speaker: str, kind: str = "speak") -> bool:
+    """Whether an answer does what was asked for: the right name, one line, and then the end.
+
+    A question must also end with a question mark. What follows the END does not count.
+    """
+    said, end, _ = answer.partition(END)
+    name, _, line = said.partition("\n")
+    right = name == f"{speaker}:" and bool(end) and bool(line.strip()) and "\n" not in line
+    return right and (kind == "speak" or line.endswith("?"))
+
+
+# Forgetting, and two ways against it.
+
+STEPS, ROWS = 400, 24  # requests and answers a step
+RATE = 1e-3
+WAYS = {  # learning rate, and rows of old text beside the new ones in every batch
+    "as it comes": (RATE, 0),
+    "lower rate": (RATE / 5, 0),
+    "old text mixed in": (RATE, 8),
+}
+
+
+def put_aside(found, seed: int = 1) -> tuple[list, list[str]]:
+    """Speeches to learn from, and the speakers, a quarter of all, who do not occur in them."""
+    speakers = sorted({speaker for speaker, _ in found})
+    new = random.Random(seed).sample(speakers, len(speakers) // 4)
+    return [pair for pair in found if pair[0] not in new], new
+
+
+def tune_to_answer(model, tokenizer, text: str, way: str, steps: int = STEPS, seed: int = 1):
+    """Tunes a model in place, in one of WAYS, on the speeches in a text; returns the losses.
+
+    model: one that knows the marks, from `extend`. text: that of training, without validation.
+    """
+    rate, old_rows = WAYS[way]
+    lessons, _ = put_aside(speeches(text))
+    draw = examples(lessons, tokenizer, ROWS, seed)
+    if old_rows:
+        ids = torch.tensor(tokenizer.encode(text))
+        draw = mixed(draw, BatchSampler(ids, model.config.block_size, old_rows, seed))
+    config = TrainConfig(steps, learning_rate=rate, min_lr=rate / 10, warmup_steps=20)
+    return tune(model, draw, config)
+
+
+def request_sets(text: str, n: int) -> dict[str, list]:
+    """Requests of four kinds to test with: what was learnt from, and what was kept back."""
+    lessons, new = put_aside(speeches(text))
+    known = sorted({speaker for speaker, _ in lessons})
+    return {
+        "as trained": requests(known, WORDINGS, n),
+        "new wordings": requests(known, NEW_WORDINGS, n),
+        "new speakers": requests(new, WORDINGS, n),
+        "both new": requests(new, NEW_WORDINGS, n),
+    }
+
+
+def report(way: str, text: str, steps: int = STEPS, tests: int = 100, batches=None) -> dict:
+    """Tunes `pocket` in one of WAYS and measures it: a row of the record.
+
+    batches: of validation text to evaluate on; all there are if not given.
+    """
+    base, tokenizer, _ = load_model("pocket")
+    torch.manual_seed(1)
+    model, tokenizer = extend(base, tokenizer, MARKS)
+    train_text, val_text = split(text)
+    val_ids = torch.tensor(tokenizer.encode(val_text))
+    sets = request_sets(train_text, tests)
+    before = {name: success(model, tokenizer, asked) for name, asked in sets.items()}
+    loss_before = evaluate(model, val_ids, batches)
+    tune_to_answer(model, tokenizer, train_text, way, steps)
+    return {
+        "way": way,
+        "steps": steps,
+        "learning_rate": WAYS[way][0],
+        "old_rows": WAYS[way][1],
+        "val_loss_before": loss_before,
+        "val_loss_after": evaluate(model, val_ids, batches),
+        "tests": tests,
+        "success_before": before,
+        "success_after": {name: success(model, tokenizer, asked) for name, asked in sets.items()},
+    }
+
+
+def main(words: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m nanogpt_lib.beyond.chat")
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"of tuning ({STEPS})")
+    parser.add_argument("--tests", type=int, default=100, help="requests of each kind (100)")
+    parser.add_argument("--batches", type=int, help="of validation text (all)")
+    parser.add_argument("--out", type=Path, default=RECORDS, help="folder for chat.json")
+    args = parser.parse_args(words)
+    torch.set_flush_denormal(True)  # numbers next to 0 are slow on some processors
+    command = f"python -m nanogpt_lib.beyond.chat --steps {args.steps} --tests {args.tests}"
+    rows = []
+    for way in WAYS:
+        rows.append(report(way, load_corpus(), args.steps, args.tests, args.batches))
+        row = rows[-1]
+        print(f"{way}: {row['val_loss_before']:.3f} -> {row['val_loss_after']:.3f}", end="")
+        print(f", {row['success_after']}", flush=True)
+        write_record(args.out / "chat.json", {"command": command}, rows)  # so far
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

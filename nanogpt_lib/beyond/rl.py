@@ -1,0 +1,219 @@
+"""Reinforcement learning with a reward that can be checked: a small GRPO.
+
+The model writes several answers to each problem, each is given a reward, and every token of an
+answer is made likelier if that answer did better than the others to the same problem, less
+likely if it did worse. No worked examples are needed, only a way to tell a good answer.
+
+`python -m nanogpt_lib.beyond.rl` lets models practise for two rewards, with several seeds, and records
+what becomes of them.
+
+Sources: Williams 1992, "Simple statistical gradient-following algorithms for connectionist
+reinforcement learning" (REINFORCE); Shao et al. 2024, arXiv:2402.03300 (GRPO, section 4.1). As
+every batch is used for one step only, the ratio of new to old chances is 1 and needs no clipping;
+the pull towards the old model (KL) is left out.
+"""
+
+import argparse
+import copy
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch.nn.utils import clip_grad_norm_
+
+from nanogpt_lib.beyond import arithmetic
+from nanogpt_lib.beyond.finetune import END, IGNORED, pair_batch, tune
+from nanogpt_lib.model import GPT
+from nanogpt_lib.runs.figures import RECORDS, write_record
+from nanogpt_lib.training import TrainConfig, make_optimizer
+
+
+@dataclass
+class RLConfig:
+    """How to practise."""
+
+    steps: int = 24
+    problems: int = 16  # a step
+    group: int = 8  # answers to each; they are compared with each other
+    filled: int = 5  # columns of the problems; more than the worked examples had
+    learning_rate: float = 1e-4  # a thirtieth of the tuning's: rewards are noisy
+    temperature: float = 1.0  # the model's own chances; without chance nothing new is tried
+    seed: int = 1
+
+    def __post_init__(self):
+        if self.group < 2:
+            raise ValueError(
+                f"group must be at least 2, not {self.group}: nothing to compare an answer with"
+            )
+
+
+def advantages(rewards: torch.Tensor) -> torch.Tensor:
+    """How much better each answer did than its group: float (P, G) -> (P, G).
+
+    The group's mean is taken off, so that a row sums to 0, and what is left is divided by its
+    standard deviation. A group of equals teaches nothing: its row is 0.
+    """
+    above = rewards - rewards.mean(dim=1, keepdim=True)  # (P, G)
+    return above / (rewards.std(dim=1, keepdim=True) + 1e-4)
+
+
+def policy_loss(logits, targets, advantage) -> torch.Tensor:
+    """The loss whose gradient makes good answers likelier: a scalar.
+
+    logits: float (B, T, V). targets: int64 (B, T), IGNORED outside the answers. advantage:
+    float (B,), one for each answer; all its tokens share it. Where it is 1 everywhere this is the
+    cross-entropy of tuning: the answers that did well are the text to learn from.
+    """
+    surprise = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")  # (B*T,)
+    weighted = surprise.view_as(targets) * advantage[:, None]  # (B, T); 0 where IGNORED
+    return weighted.sum() / (targets != IGNORED).sum()
+
+
+def right_sum(answer: str, a: int, b: int) -> float:
+    """The reward that means what we want: 1 for the right sum, 0 for any other."""
+    return float(arithmetic.right(answer, a, b))
+
+
+def cheap_check(answer: str, a: int, b: int) -> float:
+    """A reward that means well and can be cheated: does it look like a sum, and was it cheap?
+
+    To add up takes effort, so only the form is looked at: a number of six digits, and the end.
+    Writing costs money, so each token costs 0.01.
+    """
+    last_line = answer.partition(END)[0].split("\n")[-1]
+    looks_right = END in answer and len(last_line) == arithmetic.COLUMNS + 1
+    return float(looks_right and last_line.isdecimal()) - 0.01 * len(answer)
+
+
+REWARDS = {"right sum": right_sum, "cheap check": cheap_check}
+
+
+def practise(model: GPT, reward, config: RLConfig, watch=None) -> list[float]:
+    """Improves a model in place by a reward; returns the mean reward of every step.
+
+    reward: a function (answer, a, b) -> number. watch: called as watch(step, model) after every
+    step. The problems are never those kept for testing.
+    """
+    rng = random.Random(config.seed)
+    training = TrainConfig(learning_rate=config.learning_rate, weight_decay=0.0)
+    optimizer = make_optimizer(model, training)
+    history = []
+    for step in range(1, config.steps + 1):
+        asked = [arithmetic.problem(rng, config.filled) for _ in range(config.problems)]
+        asked = [p for p in asked for _ in range(config.group)]  # P * G of them, in groups
+        written = tries(model, asked, config.temperature, rng.randrange(2**40))
+        rewards = torch.tensor([reward(w, *p) for w, p in zip(written, asked, strict=True)])
+        advantage = advantages(rewards.view(-1, config.group)).flatten()  # (P * G,)
+        pairs = [(arithmetic.prompt_of(*p), w) for w, p in zip(written, asked, strict=True)]
+        x, y = pair_batch(arithmetic.TOKENIZER, pairs, arithmetic.SIZE.block_size)
+        logits, _ = model(x)  # (P * G, T, V)
+        policy_loss(logits, y, advantage).backward()
+        clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        history.append(rewards.mean().item())
+        if watch:
+            watch(step, model)
+    return history
+
+
+def tries(model: GPT, asked, temperature: float, seed: int) -> list[str]:
+    """One answer to each problem, drawn from the model's own chances."""
+    chance = {"greedy": False, "temperature": temperature, "top_k": None, "seed": seed}
+    return arithmetic.answers(model, asked, **chance)
+
+
+# The experiment of notebook 08.
+
+TUNING_STEPS = 60
+
+
+def two_ways(seed: int = 1, rows: int = 36):
+    """A `draw` for `finetune.tune`: every third problem is answered at once, the others in steps.
+
+    So the model knows both ways, as one that has read much, and must choose.
+    """
+    rng = random.Random(seed)
+
+    def draw():
+        asked = [arithmetic.problem(rng) for _ in range(rows)]
+        styles = [arithmetic.scratchpad, arithmetic.scratchpad, arithmetic.direct] * rows
+        pairs = [
+            (arithmetic.prompt_of(*p), style(*p)) for p, style in zip(asked, styles, strict=False)
+        ]
+        return pair_batch(arithmetic.TOKENIZER, pairs, arithmetic.SIZE.block_size)
+
+    return draw
+
+
+def undecided(adder: GPT, seed: int = 1, steps: int = TUNING_STEPS) -> GPT:
+    """A copy of a model that adds in steps, tuned on both ways: where practice begins."""
+    model = copy.deepcopy(adder)
+    config = TrainConfig(steps, learning_rate=5e-4, warmup_steps=10)
+    tune(model, two_ways(seed), config)
+    return model
+
+
+def measure(model: GPT, asked, seed: int = 1) -> dict[str, float]:
+    """How a model does on problems, drawing its answers as in practice.
+
+    "right": the share of right sums; "in steps": of answers that show their work.
+    """
+    written = tries(model, asked, 1.0, seed)
+    n = len(asked)
+    return {
+        "right": sum(arithmetic.right(w, *p) for w, p in zip(written, asked, strict=True)) / n,
+        "in steps": sum("+" in w for w in written) / n,
+    }
+
+
+def measure_all(model: GPT, tests: int) -> list[dict]:
+    """`measure` with 1, 2, ... COLUMNS columns filled."""
+    columns = range(1, arithmetic.COLUMNS + 1)
+    return [measure(model, arithmetic.problems(tests, n)) for n in columns]
+
+
+def report(seed: int, tokens: int, config: RLConfig, tests: int) -> list[dict]:
+    """Teaches a model, and lets copies of it practise for each reward: rows of the record."""
+    adder, _ = arithmetic.teach("scratchpad", tokens, seed)
+    tuned = undecided(adder, seed)
+    rows = [{"seed": seed, "practised for": "nothing", "tests": measure_all(tuned, tests)}]
+    for name, reward in REWARDS.items():
+        model = copy.deepcopy(tuned)
+        history = practise(model, reward, config)
+        tested = measure_all(model, tests)
+        rows.append({"seed": seed, "practised for": name, "rewards": history, "tests": tested})
+    return rows
+
+
+def main(words: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m nanogpt_lib.beyond.rl")
+    parser.add_argument("--seeds", type=int, default=3, help="models (3)")
+    parser.add_argument(
+        "--tokens", type=int, default=arithmetic.TOKENS, help="that the model is taught with"
+    )
+    parser.add_argument("--steps", type=int, default=RLConfig.steps, help="of practice")
+    parser.add_argument("--tests", type=int, default=100, help="problems of each length (100)")
+    parser.add_argument("--out", type=Path, default=RECORDS, help="folder for practice.json")
+    args = parser.parse_args(words)
+    torch.set_flush_denormal(True)  # numbers next to 0 are slow on some processors
+    command = (
+        f"python -m nanogpt_lib.beyond.rl --seeds {args.seeds} --tokens {args.tokens} "
+        f"--steps {args.steps} --tests {args.tests}"
+    )
+    rows = []
+    for seed in range(1, args.seeds + 1):
+        config = RLConfig(steps=args.steps, seed=seed)
+        new = report(seed, args.tokens, config, args.tests)
+        for row in new:
+            shares = "  ".join(f"{test['right']:4.0%}" for test in row["tests"])
+            print(f"seed {seed}, practised for {row['practised for']:11} {shares}", flush=True)
+        rows += new
+        write_record(args.out / "practice.json", {"command": command}, rows)  # so far
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""The speedrun: recipes, and what each of their parts is worth."""

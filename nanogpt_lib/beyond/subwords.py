@@ -1,0 +1,230 @@
+"""Characters against pieces of words: what can be compared, and the runs that compare it.
+
+`nanogpt_lib/recorded/subwords` holds the records of models that were given the same training arithmetic and
+differ in their vocabulary, and in how much text there was to learn from.
+`python -m nanogpt_lib.beyond.subwords` makes them all anew, in about five minutes on one core; with names
+behind it, only those.
+"""
+
+import argparse
+import copy
+import math
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from nanogpt_lib.bpe import BPETokenizer
+from nanogpt_lib.corpus import fingerprint, load_corpus, split
+from nanogpt_lib.machine.device import pick_compute
+from nanogpt_lib.machine.host import machine, versions
+from nanogpt_lib.machine.paths import RECORDED
+from nanogpt_lib.model import GPT, GPTConfig
+from nanogpt_lib.ngram import keys, ladder
+from nanogpt_lib.runs import record as runlog
+from nanogpt_lib.runs.callbacks import Callback, Record, WriteSample
+from nanogpt_lib.tokenizer import CharTokenizer
+from nanogpt_lib.training import Run, TrainConfig, evaluate, start, train
+
+FOLDER = RECORDED / "subwords"
+CHARACTERS = 65  # the vocabulary that stands for CharTokenizer
+CONTEXT = 64  # characters; each model's context covers about so many, whatever its tokens
+
+SIZE = GPTConfig(block_size=CONTEXT, n_layer=2, n_head=4, n_embd=64, bias=False)
+TRAINING = TrainConfig(batch_size=12, learning_rate=4e-3, min_lr=2e-4, eval_batches=6)
+EVALUATIONS = 12  # in each run; the best of them counts
+FLOPS = 8e11  # multiplications and additions in 1,500 steps of the model of characters
+
+
+def bits_per_character(loss: float, n_tokens: int, n_characters: int) -> float:
+    """A loss in nats a token as bits a character, which can be compared across vocabularies.
+
+    loss: the mean over `n_tokens` tokens, which together write `n_characters` characters.
+    """
+    return loss * n_tokens / n_characters / math.log(2)
+
+
+def flops_per_token(config: GPTConfig) -> int:
+    """Multiplications and additions to train on one token.
+
+    Two for each weight going forward, four going back (Kaplan et al. 2020, arXiv:2001.08361,
+    section 2.1). The embedding counts once, as the last layer: looking a row up costs nothing.
+    """
+    C = config.n_embd
+    weights = 12 * config.n_layer * C * C + config.vocab_size * C
+    attention = 2 * config.n_layer * config.block_size * C  # q k^T and its product with v
+    return 6 * (weights + attention)
+
+
+def pairs_covered(train_ids, val_ids, vocab_size: int) -> float:
+    """The share, 0 to 1, of the neighbours in `val_ids` that are neighbours in `train_ids`, too.
+
+    train_ids, val_ids: int64 (N,), on the CPU, both of two tokens or more.
+    """
+    seen = keys(train_ids, 2, vocab_size)
+    return torch.isin(keys(val_ids, 2, vocab_size), seen).double().mean().item()
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run: its vocabulary, how much it may learn from, and how much it may compute."""
+
+    vocab_size: int
+    train_chars: int | None = None  # only so much of the training text; None for all
+    flops: float = FLOPS
+
+
+def cases() -> dict[str, Case]:
+    """All runs by name: three vocabularies, two lengths of text."""
+    found = {}
+    for length, train_chars in {"1mb": None, "50kb": 50_000}.items():
+        for vocab_size in (CHARACTERS, 512, 4096):
+            found[f"{family(vocab_size)}-{length}"] = Case(vocab_size, train_chars)
+    return found
+
+
+def family(vocab_size: int) -> str:
+    return "characters" if vocab_size == CHARACTERS else f"bpe-{vocab_size}"
+
+
+CASES = cases()
+
+
+@dataclass
+class Trial:
+    """A case that is ready to be trained: `train(trial.run)`, and then `result(trial)`."""
+
+    run: Run
+    tokenizer: CharTokenizer | BPETokenizer
+    train_chars: int
+    val_chars: int
+
+
+def prepare(case: Case) -> Trial:
+    """Tokenizer, model and steps of a case.
+
+    Held equal: the flops of the training, how many characters a context covers (as nearly as
+    whole tokens can), how many contexts a step sees, the model's layers and width, the seed, and
+    the rates. The vocabulary is learnt from nothing but the text that is trained on.
+    """
+    train_text, val_text = split(load_corpus())
+    train_text = train_text[: case.train_chars]
+    if case.vocab_size == CHARACTERS:
+        tokenizer = CharTokenizer.train(load_corpus())  # so that none is unknown later
+    else:
+        tokenizer = BPETokenizer.train(train_text, case.vocab_size)
+    train_ids = torch.tensor(tokenizer.encode(train_text))
+    val_ids = torch.tensor(tokenizer.encode(val_text))
+    context = max(1, round(CONTEXT * len(train_ids) / len(train_text)))  # in tokens
+    size = replace(SIZE, vocab_size=tokenizer.vocab_size, block_size=context)
+    steps = round(case.flops / (flops_per_token(size) * TRAINING.batch_size * context))
+    config = replace(TRAINING, max_steps=steps, eval_interval=math.ceil(steps / EVALUATIONS))
+    torch.manual_seed(config.seed)
+    run = start(GPT(size), train_ids, val_ids, config, pick_compute("cpu", "float32"))
+    return Trial(run, tokenizer, len(train_text), len(val_text))
+
+
+class KeepBest(Callback):
+    """Keeps the weights of the best evaluation: who has little text to learn from overfits."""
+
+    def on_eval(self, run):
+        if run.best is run.history[-1]:
+            self.weights = copy.deepcopy(run.model.state_dict())
+
+    def on_end(self, run):
+        run.model.load_state_dict(self.weights)
+
+
+def result(trial: Trial) -> dict:
+    """What a trained case is worth: the last line of its record.
+
+    "bits" is what counts: bits a character over the whole validation split.
+    """
+    run = trial.run
+    loss = evaluate(run.model, run.val_ids)  # the mean over each token but the first
+    first = len(trial.tokenizer.decode(run.val_ids[:1]))
+    flops = flops_per_token(run.model.config) * run.tokens
+    return {
+        "type": "result",
+        "step": run.best.step,
+        "whole_val_loss": loss,
+        "bits": bits_per_character(loss, len(run.val_ids) - 1, trial.val_chars - first),
+        "characters_a_token": trial.train_chars / len(run.train_ids),
+        "times_read": run.tokens / len(run.train_ids),
+        "flops": flops,
+    }
+
+
+def load(name: str) -> runlog.Record:
+    """The recorded run of that name, a key of CASES; its `result` is that of `result`."""
+    return runlog.read(FOLDER / f"{name}.jsonl")
+
+
+def make(name: str, folder: Path = FOLDER, flops: float | None = None, callbacks=()) -> Path:
+    """Trains a case and records it in `folder`; returns the record's path.
+
+    flops: fewer than the case has, for a trial.
+    """
+    case = CASES[name] if flops is None else replace(CASES[name], flops=flops)
+    trial = prepare(case)
+    run = trial.run
+    path = folder / f"{name}.jsonl"
+    partial = path.with_suffix(".part")
+    partial.unlink(missing_ok=True)
+    first_line = {
+        "type": "run",
+        "format": runlog.FORMAT,
+        "started": runlog.now(),
+        "preset": "subwords",
+        "command": f"python -m nanogpt_lib.beyond.subwords {name}",
+        "text": {
+            "name": "Tiny Shakespeare",
+            "sha256": fingerprint(load_corpus()),
+            "train_tokens": len(run.train_ids),
+            "val_tokens": len(run.val_ids),
+        },
+        "model": asdict(run.model.config) | {"n_params": run.model.num_params()},
+        "train_config": asdict(run.config),
+        "compute": str(run.compute),
+        "machine": machine(),
+        "versions": versions(),
+        "ladder": ladder(run.train_ids, run.val_ids, trial.tokenizer.vocab_size, 1, "token"),
+    }
+    runlog.write_line(partial, first_line)
+    train(run, (KeepBest(), WriteSample(trial.tokenizer), Record(partial), *callbacks))
+    runlog.write_line(partial, result(trial))
+    os.replace(partial, path)
+    return path
+
+
+class Tell(Callback):
+    """A line for each evaluation."""
+
+    def on_eval(self, run):
+        p = run.history[-1]
+        print(f"  step {p.step:>5,}  train {p.train_loss:.3f}  val {p.val_loss:.3f}", flush=True)
+
+
+def main(argv=None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m nanogpt_lib.beyond.subwords", description="Makes these records anew."
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CASES) + " (all)")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help=f"default: {FOLDER}")
+    parser.add_argument("--flops", type=float, help="fewer of them, for a trial")
+    args = parser.parse_args(argv)
+    for name in args.names:
+        if name not in CASES:
+            parser.error(f"there is no case {name!r}; there are {', '.join(CASES)}")
+    for name in args.names or CASES:
+        print(name, flush=True)
+        path = make(name, args.folder, args.flops, [Tell()])
+        made = runlog.read(path).result
+        print(f"  {made['bits']:.3f} bits a character, text read {made['times_read']:.1f} times")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)  # so small a model gains little from more
+    torch.set_flush_denormal(True)
+    main()

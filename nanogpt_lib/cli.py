@@ -1,0 +1,390 @@
+"""The command line: `nanogpt COMMAND`, or `python -m nanogpt_lib COMMAND`."""
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+# PyTorch is imported inside the commands: `--help` and typing errors answer at once.
+
+EPILOG = """\
+first steps:
+  nanogpt doctor                    is this machine ready?
+  nanogpt train                     train a small GPT on Shakespeare, a minute or two
+  nanogpt sample --prompt "ROMEO:"  let it write
+  nanogpt train --minutes 8         the best that this machine can do in 8 minutes
+  nanogpt train --text my.txt       your own text
+  nanogpt replay                    watch a recorded run in a minute
+  nanogpt compare                   all your runs on one plot
+  nanogpt export --to my-model      for the transformers library
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nanogpt",
+        description="Train a GPT from scratch on this machine, and let it write.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name, help):
+        sub = commands.add_parser(name, help=help, description=help)
+        sub.set_defaults(run=globals()[f"run_{name}"])
+        return sub
+
+    doctor = command("doctor", "check Python, packages, memory, device and text")
+    add_text(doctor)
+    add_device(doctor)
+
+    data = command("data", "fetch Tiny Shakespeare, or look at a text of your own")
+    add_text(data)
+
+    train = command("train", "train a preset from scratch, in a new run folder")
+    add_text(train)
+    add_device(train)
+    train.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
+    train.add_argument("--preset", help="smoke, pocket (the default), laptop or workshop")
+    train.add_argument(
+        "--minutes", type=float, help="fill this time: with the preset named, or the best one"
+    )
+    train.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/PRESET)")
+    train.add_argument("--steps", type=int, help="optimiser steps")
+    train.add_argument("--batch-size", type=int, help="sequences a step")
+    train.add_argument("--grad-accum", type=int, help="parts of a batch; more need less memory")
+    train.add_argument("--lr", type=float, help="highest learning rate; ends at a tenth of it")
+    train.add_argument("--dropout", type=float, help="share of activations dropped in training")
+    train.add_argument("--eval-interval", type=int, help="steps between evaluations")
+    train.add_argument("--seed", type=int, help="of weights and batches")
+    train.add_argument("--compile", action="store_true", help="use torch.compile where it works")
+    train.add_argument("--max-symbols", type=int, help="cap on distinct characters of the text")
+    add_copy(train)
+
+    resume = command("resume", "go on with an interrupted run, exactly where it was")
+    add_run(resume)
+    add_text(resume, "where the run's text is now, if it has moved")
+    add_device(resume)
+    resume.add_argument("--more-steps", type=int, default=0, help="train so much longer")
+    add_copy(resume)
+
+    sample = command("sample", "let a trained model write")
+    add_run(sample, ', or "pocket", which comes trained')
+    sample.add_argument("--prompt", default="", help="text to continue (\\n is a new line)")
+    sample.add_argument("-n", "--tokens", type=int, default=500, help="how many (default 500)")
+    sample.add_argument("--temperature", type=float, default=0.7, help="0 greedy, 1 as learnt")
+    sample.add_argument(
+        "--top-k", type=k_or_all, default=40, help="draw from the k likeliest only (40), or all"
+    )
+    sample.add_argument("--top-p", type=float, help="draw from the likeliest up to probability p")
+    sample.add_argument("--greedy", action="store_true", help="always the likeliest")
+    sample.add_argument("--seed", type=int, help="the same seed gives the same text")
+    sample.add_argument(
+        "--unknown",
+        default="error",
+        choices=("error", "drop", "replace"),
+        help="characters of the prompt that the model does not know",
+    )
+    sample.add_argument("--no-cache", action="store_true", help="compute keys and values anew")
+
+    export = command("export", "write a model and its tokenizer for the transformers library")
+    add_run(export, ', or a checkpoint, or "pocket", which comes trained')
+    export.add_argument("--to", type=Path, required=True, metavar="DIR", help="a new folder")
+
+    plot = command("plot", "draw a run's curve again from its record")
+    add_run(plot)
+
+    replay = command("replay", "play a recorded run as if it were training now")
+    replay.add_argument(
+        "record",
+        nargs="?",
+        default="pocket",
+        metavar="RUN",
+        help="run folder, record file or name of a recorded run (default: pocket)",
+    )
+    replay.add_argument("--seconds", type=float, help="how long it takes (default: a minute)")
+    replay.add_argument("--speed", type=float, help="instead: times as fast as it really was")
+    replay.add_argument("--linger", type=float, help="seconds to stay at a landmark (default 2)")
+
+    compare = command("compare", "put many runs on one plot and in one table, the best first")
+    compare.epilog = (
+        "A class board: everybody copies run.jsonl out of the run folder, calls it by their own "
+        "name (alice.jsonl) and hands it in; then compare the folder that holds them all."
+    )
+    compare.add_argument(
+        "records",
+        nargs="*",
+        metavar="RUN",
+        help="run folders, record files, names of recorded runs, or folders of these, searched "
+        "deeply (default: runs)",
+    )
+    compare.add_argument(
+        "--by",
+        default="tokens",
+        choices=("tokens", "steps", "seconds"),
+        help="what the curves are drawn over (default: tokens)",
+    )
+    compare.add_argument(
+        "--out",
+        type=Path,
+        default=Path("compare.png"),
+        metavar="FILE",
+        help="where the picture goes (default: compare.png)",
+    )
+    return parser
+
+
+def k_or_all(word: str) -> int | None:
+    return None if word == "all" else int(word)
+
+
+def add_text(parser, help="a UTF-8 text file instead of Tiny Shakespeare"):
+    parser.add_argument("--text", metavar="FILE", help=help)
+
+
+def add_device(parser):
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+
+
+def add_copy(parser):
+    parser.add_argument(
+        "--copy-to",
+        type=Path,
+        metavar="DIR",
+        help="keep a copy there at each evaluation; `resume` goes on from it, too",
+    )
+
+
+def add_run(parser, more=""):
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        metavar="RUN",
+        help="run folder (default: the newest in runs/)" + more,
+    )
+
+
+def newest_run() -> Path:
+    """The run folder under runs/ that was written to last."""
+    folders = [path.parent for path in Path("runs").glob("*/run.jsonl")]
+    if not folders:
+        raise ValueError("there is no run in runs/ yet: `nanogpt train` makes one")
+    return max(folders, key=lambda folder: (folder / "run.jsonl").stat().st_mtime)
+
+
+def run_doctor(args) -> int:
+    from nanogpt_lib.room.doctor import report
+
+    return 0 if report(args.text, args.device) else 1
+
+
+def run_data(args) -> int:
+    from nanogpt_lib.runs.whole import prepare
+    from nanogpt_lib.shakespeare import fetch as sources
+
+    data = prepare(args.text)
+    if args.text is None:
+        print(f"Tiny Shakespeare is at {sources.data_dir() / sources.FILE_NAME}, and it is right.")
+    about = data.about
+    print(f"{about['train_tokens']:,} characters to train on, {about['val_tokens']:,} to validate;")
+    print(f"{data.tokenizer.vocab_size} distinct: {data.tokenizer.symbols!r}")
+    print("What counting alone achieves (validation loss, nats a character):")
+    for rung in data.rungs:
+        print(f"  {rung['loss']:6.3f}  {rung['name']}")
+    return 0
+
+
+def run_train(args) -> int:
+    print("Loading PyTorch, the text and the model ...", flush=True)
+    from dataclasses import replace
+
+    from nanogpt_lib.machine.device import pick_compute
+    from nanogpt_lib.runs.presets import fit_to_time, get_preset, with_steps
+    from nanogpt_lib.runs.whole import train_preset
+
+    preset = get_preset(args.preset or "pocket")
+    if args.minutes is not None:
+        compute = pick_compute(args.device, args.dtype)
+        preset = fit_to_time(args.minutes, compute, spent=seconds_running(), name=args.preset)
+        print(
+            f"For {args.minutes:g} minutes here: {preset.name}, {preset.train.max_steps:,} steps."
+        )
+    if args.steps is not None:
+        preset = with_steps(preset, args.steps)
+    changes = {
+        "batch_size": args.batch_size,
+        "grad_accum": args.grad_accum,
+        "eval_interval": args.eval_interval,
+        "seed": args.seed,
+    }
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if args.lr is not None:
+        changes |= {"learning_rate": args.lr, "min_lr": args.lr / 10}
+    if args.compile:
+        changes["compile"] = True
+    model = preset.model if args.dropout is None else replace(preset.model, dropout=args.dropout)
+    preset = replace(preset, model=model, train=replace(preset.train, **changes))
+    tokens = preset.train.batch_size * model.block_size
+    compute = pick_compute(args.device, args.dtype, tokens, model.n_embd)
+    print(f"Preset {preset.name}: {preset.purpose}.\nComputing on {compute}.")
+    result = train_preset(
+        preset,
+        args.text,
+        args.out,
+        compute,
+        args.max_symbols,
+        command=as_typed(args),
+        copy_to=args.copy_to,
+    )
+    return tell(result)
+
+
+def as_typed(args) -> str:
+    """The command, for the record of its run: without the folders of this machine."""
+    import shlex
+
+    defaults = vars(build_parser().parse_args([args.command]))
+    words = ["nanogpt", args.command]
+    for name, value in vars(args).items():
+        if value == defaults[name] or name in ("out", "copy_to"):
+            continue
+        words.append("--" + name.replace("_", "-"))
+        if value is not True:
+            words.append(Path(value).name if name == "text" else str(value))
+    return shlex.join(words)
+
+
+def run_resume(args) -> int:
+    from nanogpt_lib.runs.whole import resume
+
+    folder = args.folder or newest_run()
+    more = {"more_steps": args.more_steps, "copy_to": args.copy_to}
+    return tell(resume(folder, args.device, text=args.text, **more))
+
+
+def tell(result) -> int:
+    """Says how a run ended, lets the best checkpoint write, and says what to do next."""
+    from nanogpt_lib.milestones import read_loss
+    from nanogpt_lib.runs import record as runlog
+    from nanogpt_lib.runs.checkpoint import load_model
+    from nanogpt_lib.sampling import generate
+
+    folder, run = result.folder, result.run
+    shakespeare = runlog.read(folder).about["text"]["name"] == "Tiny Shakespeare"
+    print(f"\n{run.stopped.capitalize()} after {run.step:,} steps. {result.verdict}")
+    if result.whole_val_loss is not None:
+        rungs = result.rungs
+        print(f"Best checkpoint over the whole validation split: {result.whole_val_loss:.4f}.")
+        print(read_loss(result.whole_val_loss, "val", rungs))
+        model, tokenizer, _ = load_model(folder)
+        prompts = ["ROMEO:", ""] if shakespeare else [""]
+        for text in generate(model, tokenizer, prompts, 250, seed=1, unknown="drop"):
+            print("\n" + "-" * 72 + f"\n{text.strip()}")
+        print("-" * 72)
+    print(f"\nThe curve: {folder / 'loss.png'}")
+    print("Next:")
+    if run.stopped == "interrupted":
+        print(f"  nanogpt resume {folder}    goes on where it stopped")
+    prompt = '--prompt "JULIET:" ' if shakespeare else ""  # other texts may lack these letters
+    print(f"  nanogpt sample {folder} {prompt}--temperature 0.9")
+    print("  make lab    opens the course: what happened here, step by step")
+    return 0
+
+
+def run_sample(args) -> int:
+    from nanogpt_lib.runs.checkpoint import load_model
+    from nanogpt_lib.sampling import stream
+
+    model, tokenizer, _ = load_model(args.folder or newest_run())
+    prompt = args.prompt.replace("\\n", "\n")
+    pieces = stream(
+        model,
+        tokenizer,
+        prompt,
+        args.tokens,
+        temperature=args.temperature,
+        top_k=args.top_k,
+        top_p=args.top_p,
+        greedy=args.greedy,
+        seed=args.seed,
+        unknown=args.unknown,
+        use_cache=not args.no_cache,
+    )
+    print(prompt + next(pieces, ""), end="", flush=True)  # nothing where the settings are wrong
+    for piece in pieces:
+        print(piece, end="", flush=True)
+    print()
+    return 0
+
+
+def run_export(args) -> int:
+    from nanogpt_lib.runs.export import export
+
+    folder = export(args.folder or newest_run(), args.to)
+    print(f"Written: {folder}. In Python, with `transformers` installed:")
+    print(f'  GPT2LMHeadModel.from_pretrained("{folder.as_posix()}")')
+    print(f'  AutoTokenizer.from_pretrained("{folder.as_posix()}")')
+    return 0
+
+
+def run_plot(args) -> int:
+    from nanogpt_lib.plots import summary
+    from nanogpt_lib.runs import record as runlog
+    from nanogpt_lib.runs.whole import draw
+
+    folder = args.folder or newest_run()
+    print(summary(runlog.read(folder).history))
+    print(f"The curve: {draw(folder)}")
+    return 0
+
+
+def run_replay(args) -> int:
+    from nanogpt_lib.room.replay import replay
+
+    replay(args.record, args.speed, args.seconds, args.linger)
+    return 0
+
+
+def run_compare(args) -> int:
+    from nanogpt_lib.room.board import compare
+
+    compared = compare(*args.records, by=args.by)
+    print(compared)
+    compared.save(args.out)
+    print(f"The curves: {args.out}")
+    return 0
+
+
+def seconds_running() -> float:
+    """How long ago this program was started."""
+    import time
+
+    import psutil
+
+    return time.time() - psutil.Process().create_time()
+
+
+def note(message, category, filename, lineno, file=None, line=None):
+    """Warnings as one line for people, without the line of code that gave them."""
+    print(f"note: {message}", file=sys.stderr)
+
+
+def main(argv=None) -> int:
+    for stream in (sys.stdout, sys.stderr):  # Windows would choke on most of the world's letters
+        stream.reconfigure(encoding="utf-8", errors="replace")
+    args = build_parser().parse_args(argv)
+    warnings.showwarning = note
+    try:
+        code = args.run(args)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever reads the output has seen enough, as in `... | head`
+        sys.stdout = None  # what is left in it cannot be written at the end either
+        return 1
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"nanogpt: {error}", file=sys.stderr)
+        return 2

@@ -1,0 +1,1 @@
+"""What teaches: exercises, the curve clinic, and the search for copied lines."""

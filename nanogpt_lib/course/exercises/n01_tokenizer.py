@@ -1,0 +1,234 @@
+"""Exercises of notebook 01: from text to numbers, counts and batches."""
+
+import torch
+
+from nanogpt_lib import corpus
+from nanogpt_lib.course.exercises.base import exercise, question
+from nanogpt_lib.tokenizer import CharTokenizer
+
+LINES = "First Citizen:\nBefore we proceed any further, hear me speak.\n"
+
+
+@exercise(
+    question="The distinct characters of a text, sorted, as one string: the vocabulary.",
+    minutes=3,
+    level=1,
+    inputs=[(LINES,), ("banana",)],
+    hints=[
+        "`set(text)` has each character once, but in no order.",
+        "`sorted(...)` makes a list of any collection; `''.join(...)` makes one string of a list.",
+    ],
+    library=CharTokenizer.train,
+    praise="sorted, so that the same text gives the same numbers on every machine.",
+)
+def symbols_of(text):
+    return "".join(sorted(set(text)))
+
+
+@symbols_of.mistake("each character should stand once: this keeps the repeated ones. Use set().")
+def symbols_repeated(text):
+    return "".join(sorted(text))
+
+
+@symbols_of.mistake(
+    "the characters are there, in the order in which they first occur. Sort them: else another "
+    "text with the same characters would get other numbers."
+)
+def symbols_unsorted(text):
+    return "".join(dict.fromkeys(text))
+
+
+@symbols_of.mistake("that is a list of characters: join it into one string with ''.join(...).")
+def symbols_as_list(text):
+    return sorted(set(text))
+
+
+@symbols_of.mistake("the newline is missing: it is a character like any other. Do not strip it.")
+def symbols_without_newline(text):
+    return "".join(sorted(set(text) - {"\n"}))
+
+
+@symbols_of.mistake("the capitals are missing: B and b are two symbols. Leave the text as it is.")
+def symbols_in_small_letters(text):
+    return "".join(sorted(set(text.lower())))
+
+
+@exercise(
+    question="Text to ids: the place of each character in the vocabulary.",
+    minutes=4,
+    level=1,
+    inputs=[("hear me", "".join(sorted(set(LINES)))), ("cab", "abc")],
+    hints=[
+        "`symbols.index(c)` is the place of one character.",
+        "A list comprehension does it for all of them: [... for c in text].",
+    ],
+    library=CharTokenizer.encode,
+    praise="the library looks ids up in a dictionary: `index` searches from the start each time.",
+)
+def encode(text, symbols):
+    return [symbols.index(c) for c in text]
+
+
+@encode.mistake("those are Unicode's numbers, from ord(). The ids count 0, 1, 2, ... in `symbols`.")
+def encode_with_ord(text, symbols):
+    return [ord(c) for c in text]
+
+
+@encode.mistake("the ids are one too high: the first symbol has the id 0.")
+def encode_from_one(text, symbols):
+    return [symbols.index(c) + 1 for c in text]
+
+
+@encode.mistake("this gives each character of the vocabulary, not of the text, its id.")
+def encode_the_symbols(text, symbols):
+    return [symbols.index(c) for c in symbols]
+
+
+@encode.mistake(
+    "this makes a vocabulary of the text's own characters. The ids are places in `symbols`, which "
+    "has others, too."
+)
+def encode_with_its_own_symbols(text, symbols):
+    return [sorted(set(text)).index(c) for c in text]
+
+
+@encode.mistake("the ids are right, as a tensor; a list is expected. Tensors are made of it later.")
+def encode_as_tensor(text, symbols):
+    return torch.tensor(encode.answer(text, symbols))
+
+
+@exercise(
+    question="How often each symbol follows each other: a (V, V) table of counts, row first.",
+    minutes=10,
+    level=2,
+    inputs=[(torch.tensor([0, 1, 2, 1, 2, 2, 0]), 3), (torch.tensor([3, 3, 0, 1, 3, 0]), 4)],
+    hints=[
+        "A pair is ids[i], what came first, and ids[i + 1], what followed.",
+        "Start from torch.zeros(V, V, dtype=torch.long) and add 1 for each pair.",
+        "In a loop over i: counts[ids[i], ids[i + 1]] += 1. How many pairs are there?",
+    ],
+    praise="divide each row by its sum and you have a language model, the bigram.",
+)
+def bigram_counts(ids, vocab_size):
+    counts = torch.zeros(vocab_size, vocab_size, dtype=torch.long)
+    for i in range(len(ids) - 1):
+        counts[ids[i], ids[i + 1]] += 1
+    return counts
+
+
+@bigram_counts.mistake("rows and columns are exchanged: the row is what came first.")
+def bigram_transposed(ids, vocab_size):
+    return bigram_counts.answer(ids, vocab_size).T
+
+
+@bigram_counts.mistake(
+    "it only knows whether a pair occurs, not how often: `=` where `+=` is needed? With "
+    "counts[first, second] += 1 on whole tensors, PyTorch also counts repeated pairs once."
+)
+def bigram_once(ids, vocab_size):
+    return bigram_counts.answer(ids, vocab_size).clamp(max=1)
+
+
+@bigram_counts.mistake(
+    "it counts pairs that do not overlap, every second one. A text of N symbols has N - 1 pairs."
+)
+def bigram_without_overlap(ids, vocab_size):
+    counts = torch.zeros(vocab_size, vocab_size, dtype=torch.long)
+    for first, second in zip(ids[::2], ids[1::2], strict=False):
+        counts[first, second] += 1
+    return counts
+
+
+@bigram_counts.mistake(
+    "those are shares of each row. Asked are the counts: do not divide by a sum."
+)
+def bigram_chances(ids, vocab_size):
+    counts = bigram_counts.answer(ids, vocab_size)
+    return counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+@exercise(
+    question="One context and its targets: x of T tokens from `start` on, y the same one later.",
+    minutes=5,
+    level=1,
+    inputs=[(torch.arange(20), 3, 8), (torch.arange(9).flip(0), 0, 4)],
+    hints=[
+        "x is a slice of T tokens that begins at `start`.",
+        "y has the same length and begins at start + 1: at each place the token to be predicted.",
+    ],
+    library=corpus.BatchSampler,
+    praise="T tokens give T predictions at once: each from all the tokens before it.",
+)
+def context_and_targets(ids, start, T):
+    return ids[start : start + T], ids[start + 1 : start + T + 1]
+
+
+@context_and_targets.mistake(
+    "y is the same as x: then the model is asked to copy what it sees, and its loss falls to 0 "
+    "while it learns nothing. Begin y one token later."
+)
+def targets_not_shifted(ids, start, T):
+    return ids[start : start + T], ids[start : start + T]
+
+
+@context_and_targets.mistake("y goes one token too far: shifted by two, it skips a token.")
+def targets_shifted_twice(ids, start, T):
+    return ids[start : start + T], ids[start + 2 : start + T + 2]
+
+
+@context_and_targets.mistake("y is shifted the wrong way: it asks for the token before.")
+def targets_shifted_back(ids, start, T):
+    return ids[start + 1 : start + T + 1], ids[start : start + T]
+
+
+@context_and_targets.mistake(
+    "y is one token short: a slice ends before its end, so it must go to start + T + 1."
+)
+def targets_too_short(ids, start, T):
+    return ids[start : start + T], ids[start + 1 : start + T]
+
+
+@context_and_targets.mistake(
+    "the end of a slice is a place, not a length: T tokens from `start` on end at start + T."
+)
+def targets_up_to_T(ids, start, T):
+    return ids[start:T], ids[start + 1 : T + 1]
+
+
+@context_and_targets.mistake("it begins at the first token of the text: x begins at `start`.")
+def targets_of_the_beginning(ids, start, T):
+    return ids[:T], ids[1 : T + 1]
+
+
+@context_and_targets.mistake(
+    "y is the token after the context alone. There is one target for each place of x: the token "
+    "that follows there."
+)
+def targets_only_the_last(ids, start, T):
+    return ids[start : start + T], ids[start + T]
+
+
+@context_and_targets.mistake(
+    "y is the next window. Each place of x has its own next token, so y begins one token after x."
+)
+def targets_in_the_next_window(ids, start, T):
+    return ids[start : start + T], ids[start + T : start + 2 * T]
+
+
+embedding_cost = question(
+    "embedding_cost",
+    question="How many parameters has an embedding of 50,257 symbols with 384 numbers each?",
+    minutes=1,
+    level=1,
+    answer=50_257 * 384,
+    working="50_257 * 384",
+    hints=["A table with a row for each symbol: rows times columns."],
+    praise="19.3 million: more than the whole workshop model, which has 10.8 million.",
+    mistakes={
+        50_257 + 384: "that is the sum; a table has rows times columns.",
+        65 * 384: "that is our own vocabulary's; GPT-2's has 50,257 symbols.",
+        2 * 50_257 * 384: "GPT-2 ties input and output: the table is there once.",
+        19_300_000: "that is rounded. Give all of it: Python multiplies for you.",
+        4 * 50_257 * 384: "those are bytes, four for each number. Count the numbers.",
+    },
+)

@@ -1,0 +1,1 @@
+"""What stands between an idea and a computer."""

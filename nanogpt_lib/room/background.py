@@ -1,0 +1,179 @@
+"""A training that goes on by itself while a notebook does other things.
+
+It is a process of its own, `nanogpt train` or `nanogpt resume`. So the notebook stays free, and
+neither an interrupted cell nor a restarted kernel stops it. What the notebook knows of it stands
+in its run folder: the record, the checkpoints, which process it is, and what that printed.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from nanogpt_lib.machine.files import whole_file
+from nanogpt_lib.machine.paths import LIBRARY, runs_dir
+from nanogpt_lib.plots import loss_figure, summary
+from nanogpt_lib.room.live import in_notebook, in_words, png, show
+from nanogpt_lib.room.replay import Playback
+from nanogpt_lib.runs import record as runlog
+from nanogpt_lib.runs.callbacks import copy_run, duration, left
+from nanogpt_lib.runs.checkpoint import LAST, PREVIOUS
+from nanogpt_lib.training import TrainConfig
+
+PROCESS, LOG = "process.json", "log.txt"
+
+
+def start_or_resume(preset: str, copy_to: str | Path | None = None) -> Path:
+    """Starts the training of a preset, goes on with it, or says that this is not needed.
+
+    Calling it again does no harm: a run that is under way or finished is left alone, and one
+    that was cut off goes on from its last checkpoint, as `nanogpt resume` does. copy_to: a folder
+    that gets a copy at each evaluation, and gives it back where the run folder is lost. Returns
+    the run folder, `PRESET-talk` below `runs_dir()`.
+    """
+    folder = runs_dir() / f"{preset}-talk"
+    if copy_to and not resumable(folder) and resumable(copy_to):
+        copy_run(Path(copy_to), folder)
+        print(f"Brought back from {copy_to}.")
+    if process_of(folder):
+        print(f"It is training already. {where(folder)}")
+    elif finished(folder):
+        print(f"It has finished. {where(folder)}")
+    elif resumable(folder):
+        launch(folder, ["resume", str(folder.absolute())], copy_to)
+        print(f"It was cut off and goes on. {where(folder)}")
+    else:
+        # Ended before anything was saved: its record, at most a first line, is in the way.
+        (folder / runlog.RECORD).unlink(missing_ok=True)
+        launch(folder, ["train", f"--preset={preset}", f"--out={folder.absolute()}"], copy_to)
+        print(f"Started: {preset}, in a process of its own.")
+    return folder
+
+
+def launch(folder: Path, arguments: list[str], copy_to: str | Path | None) -> None:
+    """Starts a command of the library that outlives this kernel; notes which process it is."""
+    if copy_to:
+        arguments = [*arguments, f"--copy-to={Path(copy_to).absolute()}"]
+    folder.mkdir(parents=True, exist_ok=True)
+    known = os.environ.get("PYTHONPATH")  # in Colab the library is not installed
+    path = os.pathsep.join([str(LIBRARY.parent), *([known] if known else [])])
+    half = max(1, (os.cpu_count() or 2) // 2)  # of the cores: the others are the notebook's
+    with open(folder / LOG, "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nanogpt_lib", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={"OMP_NUM_THREADS": str(half), **os.environ, "PYTHONPATH": path},
+            # The stop button interrupts the kernel's group of processes: this is not among them.
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # Windows
+        )
+    noted = {"pid": process.pid, "created": psutil.Process(process.pid).create_time()}
+    with whole_file(folder / PROCESS) as file:
+        file.write(json.dumps(noted).encode())
+
+
+def process_of(folder: str | Path) -> psutil.Process | None:
+    """The process that trains in this folder, if it is alive."""
+    try:
+        noted = json.loads((Path(folder) / PROCESS).read_text(encoding="utf-8"))
+        process = psutil.Process(noted["pid"])
+        same = abs(process.create_time() - noted["created"]) < 2  # numbers are given out anew
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        return None
+
+
+def resumable(folder: str | Path) -> bool:
+    """Whether a folder holds a checkpoint to go on from."""
+    return any((Path(folder) / name).exists() for name in (LAST, PREVIOUS))
+
+
+def finished(folder: str | Path) -> bool:
+    """Whether a run has come to its end, and not only to a stop."""
+    try:
+        end = runlog.read(folder).end
+    except runlog.RecordError:
+        return False
+    return bool(end) and end["stopped"] != "interrupted"
+
+
+def as_recorded(folder: str | Path) -> Playback | None:
+    """How far a run has come by its record: its latest evaluation. None before the first."""
+    try:
+        record = runlog.read(folder)
+    except runlog.RecordError:
+        return None
+    if not record.history:
+        return None
+    last = record.history[-1]
+    run = Playback(TrainConfig(**record.train_config), last.step, last.seconds, record.history)
+    if record.end:
+        run.step, run.seconds = record.end["step"], record.end["seconds"]
+    return run
+
+
+def where(folder: str | Path) -> str:
+    """How far a run has come, in a sentence."""
+    run = as_recorded(folder)
+    if run is None:
+        return "Nothing has been measured yet."
+    return f"Step {run.step:,} of {run.config.max_steps:,}; {left(run)}."
+
+
+def look_in(folder: str | Path) -> None:
+    """Shows the curve so far, and in words where the run is and what it writes."""
+    run, alive = as_recorded(folder), process_of(folder)
+    if run is None and alive:
+        print("It is getting ready. Look in again in a few seconds.")
+    elif run:
+        run.stopped = "finished" if finished(folder) else "stopped"
+        about = runlog.read(folder).about
+        if in_notebook():
+            title = f"{about['preset']}, in the background"
+            figure = loss_figure(run.history, run.config, about["ladder"], title, landmarks=True)
+            seen = summary(run.history)
+            show(None, {"image/png": png(figure), "text/plain": seen}, {"image/png": {"alt": seen}})
+        print(in_words(run, about["ladder"], batches=(), over=not alive))
+    if not alive and not finished(folder):
+        print("It is not running. Run the cell that starts it: nothing saved is lost.")
+        print(last_words(folder))
+
+
+def last_words(folder: str | Path) -> str:
+    """What the process said at the end, if that was an error."""
+    try:
+        lines = (Path(folder) / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(line for line in lines[-5:] if line.startswith("nanogpt: "))
+
+
+def wait(folder: str | Path, minutes: float = 30) -> None:
+    """Waits until a run has ended; the stop button ends the waiting and not the run."""
+    process = process_of(folder)
+    if process is None:
+        return
+    print(f"Waiting. {where(folder)} The stop button ends the waiting, not the training.")
+    try:
+        process.wait(minutes * 60)
+    except psutil.TimeoutExpired:
+        print(f"It is still training after {duration(minutes * 60)}.")
+    except KeyboardInterrupt:
+        print("Not waiting any longer; the training goes on.")
+
+
+def stop(folder: str | Path) -> None:
+    """Stops a run. It saves its step first; on Windows it goes back to its last evaluation."""
+    process = process_of(folder)
+    if process is None:
+        print("It is not running.")
+        return
+    process.terminate() if os.name == "nt" else process.send_signal(signal.SIGINT)
+    process.wait()
+    print(f"Stopped. {where(folder)}")

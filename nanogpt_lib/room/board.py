@@ -1,0 +1,233 @@
+"""Many runs side by side: one picture, one table, the best run first.
+
+A room's records in one folder become the class board. To hand in a run, copy `run.jsonl` out of
+its folder and call it by your name: `alice.jsonl`.
+"""
+
+import math
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from nanogpt_lib import plots
+from nanogpt_lib.milestones import FLOOR, is_shakespeare, read_loss
+from nanogpt_lib.room.live import png, show
+from nanogpt_lib.runs import untrusted as records
+from nanogpt_lib.runs.callbacks import duration
+from nanogpt_lib.runs.record import RecordError
+from nanogpt_lib.runs.untrusted import Recorded
+
+# What runs are compared by: what an evaluation calls it, and what the axis does.
+BY = {
+    "tokens": ("tokens", "tokens trained on"),
+    "steps": ("step", "steps"),
+    "seconds": ("seconds", "seconds of training"),
+}
+TOO_LOW = FLOOR - 0.06  # no model of this kit's sizes gets here, except by a leak
+HEADINGS = ("", "run", "best validation", "at step", "after", "tokens/s", "parameters", "reached")
+WORDS = (1, 7)  # columns that are aligned at their left; numbers at their right
+
+
+@dataclass
+class Row:
+    """A run among others."""
+
+    rank: int | None  # None where the loss is no measure: see `why_not`
+    name: str
+    loss: float | None  # the lowest validation loss, nats a token
+    step: int | None  # where that was
+    seconds: float | None  # how long it took to get there
+    tokens_per_second: float | None  # over the whole run, evaluations included
+    n_params: int
+    reached: str  # the landmark, or why there is no rank
+    recorded: Recorded
+
+    @property
+    def cells(self) -> list[str]:
+        """What stands in the table."""
+        formats = ("{}", "{}", "{:.3f}", "{:,}", "", "{:,.0f}", "{:,}", "{}")
+        values = (self.rank, self.name, self.loss, self.step, None, self.tokens_per_second)
+        cells = [
+            "" if value is None else shape.format(value)
+            for shape, value in zip(formats, (*values, self.n_params, self.reached), strict=True)
+        ]
+        cells[4] = "" if self.seconds is None else duration(self.seconds)
+        return cells
+
+
+@dataclass
+class Comparison:
+    """What `compare` found: a notebook shows picture and table, `print` the table."""
+
+    rows: list[Row]  # the best first, those without a rank at the end
+    skipped: list[str]  # which records could not be read, and why
+    by: str
+
+    @cached_property
+    def figure(self) -> Figure:
+        """All validation losses on one plot."""
+        attribute, label = BY[self.by]
+        curves = {}
+        for row in self.rows:
+            history = row.recorded.history
+            x = [getattr(point, attribute) for point in history]
+            curves[row.name] = (x, [point.val_loss for point in history])
+        ranked = [row.name for row in self.rows if row.rank]
+        first = self.rows[0].recorded
+        title = f"{len(curves)} runs on {first.text}: the lower the better"
+        return plots.board(curves, ranked, label, first.rungs, title)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the picture as PNG."""
+        with quiet():
+            self.figure.savefig(path, format="png", dpi=150)
+
+    @property
+    def notes(self) -> list[str]:
+        """What has to be said beside the table."""
+        notes = [f"Skipped: {reason}" for reason in self.skipped]
+        if any(row.rank is None for row in self.rows):
+            notes.insert(0, "Without a rank, and dotted in the picture: not comparable.")
+        return notes
+
+    def __str__(self):
+        table = [HEADINGS, *(row.cells for row in self.rows)]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = []
+        for cells in table:
+            padded = (
+                cell.ljust(width) if i in WORDS else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+            )
+            lines.append("  ".join(padded).rstrip())
+        return "\n".join([*lines, *self.notes])
+
+    @property
+    def summary(self) -> str:
+        """What the picture shows, in a line."""
+        best = self.rows[0]
+        if best.rank is None:
+            return f"{len(self.rows)} runs by {self.by}, none of which can be ranked."
+        return (
+            f"{len(self.rows)} runs by {self.by}. The best: {best.name}, validation loss "
+            f"{best.loss:.3f} at step {best.step:,} ({best.reached})."
+        )
+
+    def html(self) -> str:
+        """The table for a notebook; whatever a record says stays text."""
+
+        def line(cells, tag):
+            sides = ("left" if i in WORDS else "right" for i in range(len(HEADINGS)))
+            return "".join(
+                f'<{tag} style="text-align: {side}">{escape(cell)}</{tag}>'
+                for cell, side in zip(cells, sides, strict=True)
+            )
+
+        rows = "".join(f"<tr>{line(row.cells, 'td')}</tr>" for row in self.rows)
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        head = f"<thead><tr>{line(HEADINGS, 'th')}</tr></thead>"
+        return f"<table>{head}<tbody>{rows}</tbody></table>{notes}"
+
+    def _ipython_display_(self) -> None:
+        # Two outputs: of one alone, front ends show only the richest kind.
+        with quiet():
+            picture = {"image/png": png(self.figure), "text/plain": self.summary}
+        show(None, picture, {"image/png": {"alt": self.summary}})
+        show(None, {"text/html": self.html(), "text/plain": str(self)})
+
+
+def compare(*runs: str | Path, by: str = "tokens") -> Comparison:
+    """Puts many runs on one plot and in one table, the lowest validation loss first.
+
+    runs: run folders, record files, names of recorded runs, or folders of any of these, which
+    are searched deeply; everything in `runs/` if none is given. A run is called by its folder or
+    its file. by: what the curves are drawn over, "tokens", "steps" or "seconds".
+
+    A record that cannot be read is skipped and named. Runs over another text than most are shown,
+    but have no rank. Raises runlog.RecordError where no record at all is left.
+    """
+    if by not in BY:
+        raise ValueError(f"by must be one of {', '.join(BY)}, not {by!r}")
+    read, skipped = {}, []
+    for path in records.find_all(runs or ["runs"]):
+        try:
+            read[path] = records.load(path)
+        except RecordError as error:
+            skipped.append(str(error))
+    if not read:
+        reasons = "".join(f"\n  {reason}" for reason in skipped)
+        raise RecordError(f"there is no run record to compare{reasons or ': nothing was found'}")
+    for name, recorded in zip(tell_apart(list(read)), read.values(), strict=True):
+        recorded.name = name
+    return Comparison(ranking(list(read.values())), skipped, by)
+
+
+def ranking(runs: list[Recorded]) -> list[Row]:
+    """The runs as rows, the best first; those without a comparable loss come last."""
+    usual = Counter(run.measured_on for run in runs).most_common(1)[0][0]
+
+    def place(run):
+        return why_not(run, usual) is not None, run.best.val_loss if run.best else math.inf
+
+    rows = []
+    for rank, run in enumerate(sorted(runs, key=place), start=1):
+        reason, best, last = why_not(run, usual), run.best, run.history[-1]
+        rows.append(
+            Row(
+                rank=None if reason else rank,
+                name=run.name,
+                loss=best and best.val_loss,
+                step=best and best.step,
+                seconds=best and best.seconds,
+                tokens_per_second=last.tokens / last.seconds if last.seconds else None,
+                n_params=run.n_params,
+                reached=reason or read_loss(best.val_loss, "val", run.rungs).landmark,
+                recorded=run,
+            )
+        )
+    return rows
+
+
+def why_not(run: Recorded, usual: tuple) -> str | None:
+    """Why a run cannot be ranked among those measured on the usual; None if it can."""
+    if run.best is None:
+        return "diverged"
+    reasons = (f"another text: {run.text}", "another part of the text", "other symbols")
+    for this, other, reason in zip(run.measured_on, usual, reasons, strict=True):
+        if this != other:
+            return reason
+    if run.best.val_loss < TOO_LOW and is_shakespeare(run.rungs):
+        return "too low to be true: does it see the answers?"
+    return None
+
+
+def tell_apart(paths: list[Path]) -> list[str]:
+    """A name for each record: its folder's or its file's, with parents where two are alike."""
+    names = {path: records.name_of(path) for path in paths}
+    folders = {
+        path: path.absolute().parents[1 if path.name == records.runlog.RECORD else 0]
+        for path in paths
+    }
+    while True:
+        alike = {name for name, count in Counter(names.values()).items() if count > 1}
+        longer = [p for p in paths if names[p] in alike and folders[p].name]
+        if not longer:
+            break
+        for path in longer:
+            names[path] = f"{folders[path].name}/{names[path]}"
+            folders[path] = folders[path].parent
+    seen = Counter()
+    for path, name in names.items():  # alice.jsonl beside alice/run.jsonl
+        seen[name] += 1
+        names[path] = name if seen[name] == 1 else f"{name} ({seen[name]})"
+    return [records.clean(name, one_line=True) for name in names.values()]
+
+
+def quiet():
+    """Within this, letters that the picture's font lacks become boxes without a warning."""
+    return warnings.catch_warnings(action="ignore", category=UserWarning)

@@ -1,0 +1,51 @@
+"""The end of `colab_setup.sh`: fetches the text, and says what this machine is and what to expect.
+
+All figures are measured on the machine at hand, in a few seconds: no two of Colab's are alike.
+"""
+
+import sys
+
+import torch
+
+from nanogpt_lib.corpus import load_corpus
+from nanogpt_lib.machine.device import Compute, pick_compute
+from nanogpt_lib.runs.callbacks import duration
+from nanogpt_lib.runs.presets import PRESETS, seconds_per_step
+from nanogpt_lib.shakespeare.fetch import CorpusError
+
+NO_GPU = """\
+No GPU here. To get one: Runtime > Change runtime type > T4 GPU, then run all cells from the top.
+Without it the notebooks go on, with the `pocket` preset."""
+
+
+def main() -> int:
+    """Prints text, device, precision and times; returns the exit status of the set-up."""
+    try:
+        text = load_corpus()
+    except CorpusError as error:
+        print(error)
+        return 1
+    print(f"Text: Tiny Shakespeare, {len(text):,} characters")
+    compute = pick_compute()
+    print(f"Computing on {compute}")
+    if compute.dtype == torch.float16:
+        print("float16 cannot hold very small gradients, so the loss is scaled up for the way back")
+    if compute.device.type == "cpu":
+        print(NO_GPU)
+    print(expected(compute), flush=True)
+    return 0
+
+
+def expected(compute: Compute) -> str:
+    """How long the training takes that the course does on such a device, from a few real steps."""
+    preset = PRESETS["pocket" if compute.device.type == "cpu" else "workshop"]
+    step, steps = seconds_per_step(preset, compute), preset.train.max_steps
+    total = duration(step * steps * 1.1)  # a tenth for its evaluations
+    return (
+        f"Expected: a `{preset.name}` step takes {step * 1000:.0f} ms here, "
+        f"so its {steps:,} steps take about {total}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

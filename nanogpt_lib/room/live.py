@@ -1,0 +1,135 @@
+"""The loss curve while it grows: a picture in a notebook, lines of text anywhere else."""
+
+import base64
+import io
+import sys
+import time
+
+import torch
+
+from nanogpt_lib.milestones import read_loss, shakespeare_ladder
+from nanogpt_lib.plots import loss_figure, summary
+from nanogpt_lib.runs.callbacks import Callback, Progress, left
+from nanogpt_lib.training import Run
+
+SECONDS = 1.0  # between two refreshments
+SHARE = 0.1  # of the time may go into pictures, so that a slow machine trains rather than draws
+
+
+class LivePlot(Callback):
+    """Draws the curve while a notebook trains; give it after `WriteSample` to see the samples.
+
+    There are a picture and, below it, the step, the time left, the landmark and what the model
+    writes. Both are replaced in place, once a second (the picture less often where it takes long
+    to draw) and at each evaluation, and stay when the training ends. Where there is no notebook
+    it prints what `Progress` prints.
+
+    It only looks: it draws no random numbers, and fetches the losses of the steps from the
+    device only once a second, all of them at once.
+
+    rungs: rows of `ngram.ladder` of the text at hand; Tiny Shakespeare's if not given. title: of
+    the picture. file: where lines of text go; standard output if not given.
+    """
+
+    def __init__(self, rungs=None, title: str = "", file=None):
+        self.rungs, self.title, self.file = rungs, title, file
+        self.batches: list[tuple[int, float]] = []  # (step, loss of its batch)
+
+    def on_start(self, run):
+        self.plain = None if in_notebook() else Progress(self.rungs, self.file)
+        if self.plain:
+            return self.plain.on_start(run)
+        if self.rungs is None:
+            self.rungs = shakespeare_ladder()
+        self.batches = [(step, loss) for step, loss in self.batches if step <= run.step]
+        self.waiting: list[tuple[int, torch.Tensor]] = []  # not yet fetched from the device
+        self.picture = self.words = None  # handles of what is on show
+        self.next_words = self.next_picture = 0.0  # when it is time, by time.perf_counter
+
+    def on_step(self, run):
+        if self.plain:
+            return self.plain.on_step(run)
+        if run.loss is not None:  # a recorded run knows those of its evaluations only
+            self.waiting.append((run.step, run.loss))
+        now = time.perf_counter()
+        if now >= self.next_words:
+            self.refresh(run, picture=now >= self.next_picture)
+
+    def on_eval(self, run):
+        self.plain.on_eval(run) if self.plain else self.refresh(run)
+
+    def on_end(self, run):
+        self.plain.on_end(run) if self.plain else self.refresh(run, over=True)
+
+    def refresh(self, run: Run, picture: bool = True, over: bool = False) -> None:
+        """Shows how things are; over: for the last time."""
+        if self.waiting:
+            steps, losses = zip(*self.waiting, strict=True)
+            self.batches += zip(steps, torch.stack(losses).tolist(), strict=True)
+            self.waiting = []
+        if picture:
+            self.draw(run)
+        words = {"text/plain": in_words(run, self.rungs, self.batches, over)}
+        self.words = show(self.words, words)
+        self.next_words = time.perf_counter() + SECONDS
+
+    def draw(self, run: Run) -> None:
+        began = time.perf_counter()
+        figure = loss_figure(
+            run.history, run.config, self.rungs, self.title, self.batches, landmarks=True
+        )
+        seen = summary(run.history)
+        image = {"image/png": png(figure), "text/plain": seen}
+        self.picture = show(self.picture, image, {"image/png": {"alt": seen}})
+        now = time.perf_counter()
+        self.next_picture = now + max(SECONDS, (now - began) / SHARE)
+
+
+def in_words(run: Run, rungs, batches, over: bool) -> str:
+    """What stands below the picture: where the run is, what its loss means, what it writes."""
+    state = run.stopped.capitalize() if over else "Training"
+    lines = [f"{state}: step {run.step:,} of {run.config.max_steps:,}. {left(run)}."]
+    recent = [loss for _, loss in batches[-20:]]
+    if recent and not over:
+        lines[0] += f" Loss of the latest batches: {sum(recent) / len(recent):.2f}."
+    if over and run.stopped == "interrupted":
+        lines[0] += " Nothing is lost: call train again with the same run to go on."
+    if run.history:
+        point = run.history[-1]
+        reading = read_loss(point.val_loss, "val", rungs)
+        lines.append(
+            f"Validation loss {point.val_loss:.3f} at step {point.step:,}: {reading.landmark} "
+            f"({reading.sounds}). {reading.beats}"
+        )
+    written = [point for point in run.history if point.sample]
+    if written:
+        lines.append(f"What the model wrote at step {written[-1].step:,}:\n")
+        lines += ["    " + line for line in written[-1].sample.strip().split("\n")]
+    return "\n".join(lines)
+
+
+def in_notebook() -> bool:
+    """Whether this runs in a Jupyter kernel, and so before a front end that shows pictures."""
+    ipython = sys.modules.get("IPython")  # a kernel has imported it; nobody else needs to
+    shell = ipython and ipython.get_ipython()
+    return getattr(shell, "kernel", None) is not None
+
+
+def show(handle, bundle: dict, metadata: dict | None = None):
+    """Puts a bundle (what to show, by its kind) on show, or in the place of an earlier one.
+
+    Returns the handle of that place.
+    """
+    if handle is not None:
+        handle.update(bundle, metadata=metadata, raw=True)
+        return handle
+    from IPython.display import display
+
+    return display(bundle, metadata=metadata, raw=True, display_id=True)
+
+
+def png(figure) -> str:
+    """A figure as notebooks keep pictures: PNG, as base64 text."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,0 +1,161 @@
+"""Recorded runs played back as if they were training now: a demo that needs no computing.
+
+The callback that shows a live run shows the recorded one, too. It is given a `Playback` in the
+place of a `training.Run`, and is called at the moments of the record, only faster.
+"""
+
+import math
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nanogpt_lib.machine.stopsign import StopSign
+from nanogpt_lib.milestones import read_loss, verdict
+from nanogpt_lib.room.live import LivePlot
+from nanogpt_lib.runs import untrusted as records
+from nanogpt_lib.runs.callbacks import Callback, duration
+from nanogpt_lib.runs.record import Record
+from nanogpt_lib.runs.untrusted import Recorded
+from nanogpt_lib.training import Evaluation, Run, TrainConfig
+
+MOST_SECONDS = 60.0  # a run that took longer is played in so many
+LINGER = 2.0  # seconds at each new landmark, so that its sample can be read
+
+
+@dataclass
+class Playback:
+    """What callbacks look at of a `training.Run`, out of a record."""
+
+    config: TrainConfig
+    step: int = 0
+    seconds: float = 0.0  # since the recorded run began
+    history: list[Evaluation] = field(default_factory=list)
+    stopped: str | None = None
+    late: bool = False  # whether what comes next should be on show already
+    loss: None = None  # of single batches nothing was recorded
+
+    best = Run.best
+
+
+class Screen(LivePlot):
+    """The live curve, which leaves out pictures where drawing them takes too long to keep up."""
+
+    def on_eval(self, run):
+        if self.plain or not run.late:
+            super().on_eval(run)
+
+
+def replay(
+    run: str | Path | Record = "pocket",
+    speed: float | None = None,
+    seconds: float | None = None,
+    linger: float | None = None,
+) -> None:
+    """Plays a recorded run as if live, with its landmarks and samples.
+
+    run: a run folder, a record file, the name of a recorded run that ships with the kit, or a
+    record. speed: how many times as fast as it really was. seconds: how long it shall take
+    instead; a minute if neither is given, or less if the run itself took less. linger: seconds
+    to stay at each new landmark, for reading; 2 if not given, but no more than half of the time.
+
+    Between evaluations only the steps are counted: nothing else was recorded. Ctrl-C, or the
+    notebook's stop button, ends it. With NANOGPT_PRESET=smoke it takes about a second. Raises
+    runlog.RecordError where there is no sound record, ValueError where a time makes no sense.
+    """
+    recorded = records.load(run)
+    steps = landmark_steps(recorded)
+    moving, linger = plan(recorded.seconds, len(steps), speed, seconds, linger)
+    whole = moving + linger * len(steps)
+    print(
+        f"A recorded run: {recorded.preset} on {recorded.text}, {recorded.n_params:,} parameters.\n"
+        f"It took {duration(recorded.seconds)} on {recorded.started[:10]} ({recorded.processor}); "
+        f"here it takes {duration(whole)}."
+    )
+    screen = Screen(recorded.rungs, f"{recorded.name}, as recorded on {recorded.started[:10]}")
+    shown = play(recorded, screen, moving, dict.fromkeys(steps, linger))
+    if shown.step == recorded.steps:
+        print(verdict(recorded.history))
+
+
+def plan(took: float, landmarks: int, speed, seconds, linger) -> tuple[float, float]:
+    """How many seconds the steps of a run that took so many take, and each of its landmarks."""
+    for name, value in (("speed", speed), ("seconds", seconds)):
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"{name} must be a number above 0, not {value}")
+    if linger is not None and not 0 <= linger < math.inf:
+        raise ValueError(f"linger must be a number of seconds, not {linger}")
+    if os.environ.get("NANOGPT_PRESET") == "smoke":  # notebooks are being tested
+        return 1.0, 0.0
+    if speed is not None:
+        return took / speed, LINGER if linger is None else linger
+    whole = seconds or min(MOST_SECONDS, took)
+    if linger is None:
+        linger = min(LINGER, whole / 2 / landmarks)
+    return max(0.0, whole - linger * landmarks), linger
+
+
+def landmark_steps(recorded: Recorded) -> list[int]:
+    """The steps at which the validation loss reaches a landmark for the first time."""
+    first = {}
+    for point in recorded.history:
+        landmark = read_loss(point.val_loss, "val", recorded.rungs).landmark
+        first.setdefault(landmark, point.step)
+    return list(first.values())
+
+
+def play(recorded: Recorded, callback: Callback, seconds: float, pauses: dict) -> Playback:
+    """Calls a callback at the moments of a record, the whole of it squeezed into so many seconds.
+
+    pauses: {step of an evaluation: seconds to stand still there}. Returns how far it came.
+    """
+    run, points = Playback(recorded.config), recorded.history
+    pace = seconds / recorded.seconds if recorded.seconds else 0.0
+    callback.on_start(run)
+    began = time.perf_counter()  # moved on by each pause
+    with StopSign(words="") as stop:
+        for step, moment, point in moments(recorded):
+            wait_until(began + pace * moment, stop)
+            if stop:
+                run.stopped = "replay stopped"
+                break
+            run.step, run.seconds = step, moment
+            if point is None:
+                callback.on_step(run)
+                continue
+            began += pauses.get(step, 0.0)
+            run.history.append(point)
+            after = points[len(run.history)].seconds if point is not points[-1] else moment
+            run.late = time.perf_counter() > began + pace * after
+            callback.on_eval(run)
+        else:
+            wait_until(began + pace * recorded.seconds, stop)
+            run.seconds, run.stopped = recorded.seconds, how_it_ended(recorded)
+    callback.on_end(run)
+    return run
+
+
+def moments(recorded: Recorded):
+    """Every step and every evaluation in turn: (step, seconds, the evaluation or None)."""
+    last_step, last_moment = 0, 0.0
+    ends = [(point.step, point.seconds, point) for point in recorded.history]
+    for step, moment, point in [*ends, (recorded.steps, recorded.seconds, None)]:
+        for number in range(last_step + 1, step + 1):
+            share = (number - last_step) / (step - last_step)
+            yield number, last_moment + share * (moment - last_moment), None
+        if point:
+            yield step, moment, point
+        last_step, last_moment = step, moment
+
+
+def wait_until(moment: float, stop: StopSign) -> None:
+    """Sleeps until then, by time.perf_counter; in naps, so that Ctrl-C is noticed."""
+    while not stop and (left := moment - time.perf_counter()) > 0:
+        time.sleep(min(left, 0.1))
+
+
+def how_it_ended(recorded: Recorded) -> str:
+    """Why the recorded run ended, so that nobody takes it for what happens here and now."""
+    if recorded.stopped == "interrupted":
+        return "interrupted when it was recorded"
+    return recorded.stopped or "recorded up to here"

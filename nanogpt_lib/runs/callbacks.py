@@ -1,0 +1,239 @@
+"""What happens around the training loop: progress, samples, records, checkpoints, time.
+
+Each is an object with four methods that `training.train` calls. The order in which they are
+given counts: a sample has to be written before it can be recorded.
+"""
+
+import math
+import shutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from tqdm import tqdm
+
+from nanogpt_lib.machine.files import whole_file
+from nanogpt_lib.milestones import read_loss
+from nanogpt_lib.runs import checkpoint
+from nanogpt_lib.runs import record as runlog
+from nanogpt_lib.sampling import generate
+from nanogpt_lib.training import Run
+
+
+class Callback:
+    """Does nothing; derive from it and overwrite what you need."""
+
+    def on_start(self, run: Run) -> None:
+        """Before the first step of this call of `train`, also when it resumes."""
+
+    def on_step(self, run: Run) -> None:
+        """After each step."""
+
+    def on_eval(self, run: Run) -> None:
+        """After each evaluation; it is `run.history[-1]`."""
+
+    def on_end(self, run: Run) -> None:
+        """After the last step; `run.stopped` says why it was the last."""
+
+
+class WriteSample(Callback):
+    """Lets the model write at each evaluation, always from the same prompt and seed.
+
+    So one sees the same dice give ever better text. It keeps to itself: the random numbers of
+    the training are not touched.
+    """
+
+    def __init__(self, tokenizer, prompt: str = "\n", max_new_tokens: int = 120, seed: int = 1337):
+        self.tokenizer, self.prompt = tokenizer, prompt
+        self.max_new_tokens, self.seed = max_new_tokens, seed
+
+    def on_eval(self, run):
+        if not math.isfinite(run.history[-1].val_loss):
+            return  # a model that diverged cannot write
+        run.history[-1].sample = generate(
+            run.model,
+            self.tokenizer,
+            self.prompt,
+            self.max_new_tokens,
+            seed=self.seed,
+            unknown="replace",
+        )
+
+
+class Record(Callback):
+    """Keeps the run's record; see `runlog`."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def on_start(self, run):
+        runlog.rewind(self.path, run.step, evaluated=run.history[-1].step if run.history else -1)
+        if run.step:
+            line = {"type": "resumed", "step": run.step, "time": runlog.now()}
+            runlog.write_line(self.path, line)
+
+    def on_eval(self, run):
+        runlog.write_evaluation(self.path, run.history[-1])
+
+    def on_end(self, run):
+        line = {"type": "end", "step": run.step, "stopped": run.stopped, "time": runlog.now()}
+        line |= {"seconds": round(run.seconds, 3), "train_config": asdict(run.config)}
+        runlog.write_line(self.path, line)
+
+
+class Checkpoints(Callback):
+    """Saves the run in its folder at each evaluation and at the end; see `checkpoint`."""
+
+    def __init__(self, folder: Path, tokenizer, about: dict):
+        self.folder, self.tokenizer, self.about = folder, tokenizer, about
+        self.saved_step = None
+
+    def on_start(self, run):
+        for half_written in self.folder.glob("*.part"):  # by a program that was killed
+            half_written.unlink()
+        if not run.step:  # from here on there is always something to resume
+            self.save_last(run)
+
+    def on_eval(self, run):
+        if run.best is run.history[-1]:
+            data = checkpoint.snapshot(run, self.tokenizer, self.about, complete=False)
+            checkpoint.save(data, self.folder / checkpoint.BEST)
+        self.save_last(run)
+
+    def on_end(self, run):
+        if self.saved_step != run.step:
+            self.save_last(run)
+
+    def save_last(self, run):
+        data = checkpoint.snapshot(run, self.tokenizer, self.about)
+        checkpoint.save_last(data, self.folder)
+        self.saved_step = run.step
+
+
+class CopyTo(Callback):
+    """Keeps a copy of the run elsewhere, as on a cloud drive; give it after `Checkpoints`.
+
+    Where that fails, because the drive is full or gone, the training says so and goes on.
+    """
+
+    def __init__(self, folder: Path, to: Path):
+        self.folder, self.to = Path(folder), Path(to)
+
+    def on_eval(self, run):
+        try:
+            copy_run(self.folder, self.to)
+        except OSError as error:
+            print(f"note: no copy in {self.to} at step {run.step:,}: {error}", file=sys.stderr)
+
+    on_end = on_eval
+
+
+def copy_run(folder: Path, to: Path) -> None:
+    """Copies what a run needs to go on, each file whole or not at all.
+
+    The record comes first and the checkpoint last: if the copying ends in between, the checkpoint
+    is the older one, and resuming drops what the record says of later steps.
+    """
+    for name in (runlog.RECORD, checkpoint.BEST, checkpoint.LAST):
+        if (folder / name).exists():
+            with open(folder / name, "rb") as source, whole_file(to / name) as copy:
+                shutil.copyfileobj(source, copy)
+
+
+class TimeBudget(Callback):
+    """Fits the number of steps, and so the cosine, to `config.max_seconds`.
+
+    From the pace so far it plans anew ten times in a run, so that the learning rate comes down
+    just when the time is over, however the machine's speed changes.
+    """
+
+    def on_start(self, run):
+        self.most, self.first = run.config.max_steps, run.step
+        self.began = self.next_plan = None
+
+    def on_step(self, run):
+        if run.config.max_seconds is None:
+            return
+        if self.began is None:  # the first step is slower than the others: not counted
+            self.began, self.first = run.seconds, run.step
+            self.next_plan = run.step + 3
+        elif run.step >= self.next_plan:
+            pace = (run.seconds - self.began) / (run.step - self.first)
+            left = max(0, int((run.config.max_seconds - run.seconds) / pace))
+            run.config.max_steps = min(self.most, run.step + left)
+            self.next_plan = run.step + max(1, left // 10)
+
+
+class Progress(Callback):
+    """A progress bar with the time left, and a line of text for each evaluation.
+
+    On a terminal the bar moves; in a log file only the lines appear. Each landmark that is
+    reached for the first time is named, with what the model writes there.
+    """
+
+    def __init__(self, rungs=None, file=None):
+        self.rungs, self.file = rungs, file or sys.stdout
+        self.landmark = None
+
+    def on_start(self, run):
+        self.bar = tqdm(
+            total=run.config.max_steps,
+            initial=run.step,
+            unit="step",
+            file=self.file,
+            dynamic_ncols=True,
+            leave=False,
+            disable=None,
+        )  # disable=None: no bar where the output is no terminal
+        self.say("Losses in nats a token, * at the lowest so far. In samples, / is a new line.")
+
+    def on_step(self, run):
+        self.bar.total = run.config.max_steps
+        if run.step % 10 == 0 and run.loss is not None and not self.bar.disable:
+            self.bar.set_postfix(loss=f"{run.loss.item():.3f}", refresh=False)
+        self.bar.update()
+
+    def on_eval(self, run):
+        point = run.history[-1]
+        star = "*" if run.best is point else " "
+        self.say(
+            f"step {point.step:>5,}/{run.config.max_steps:,}  train {point.train_loss:.3f}  "
+            f"val {point.val_loss:.3f}{star}  lr {point.lr:.1e}  {left(run)}"
+        )
+        reading = read_loss(point.val_loss, "val", self.rungs)
+        if reading.landmark != self.landmark:
+            self.landmark = reading.landmark
+            self.say(f"    {reading.landmark}: {reading.sounds}. {reading.beats}")
+        if point.sample:
+            self.say(f"    | {one_line(point.sample)}")
+
+    def on_end(self, run):
+        self.bar.close()
+
+    def say(self, text):
+        self.bar.write(text, file=self.file)
+        self.file.flush()
+
+
+def left(run: Run) -> str:
+    """The time a run has taken and will still take, in words."""
+    done = f"{duration(run.seconds)} done"
+    if not run.step or run.step >= run.config.max_steps:
+        return done
+    remaining = run.seconds / run.step * (run.config.max_steps - run.step)
+    return f"{done}, {duration(remaining)} left"
+
+
+def duration(seconds: float) -> str:
+    """45 s, 3 min 20 s, 2 h 05 min."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+
+
+def one_line(text: str, width: int = 90) -> str:
+    """The beginning of a text on one line, newlines as strokes."""
+    return text.strip().replace("\n", " / ")[:width]

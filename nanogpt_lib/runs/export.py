@@ -1,0 +1,199 @@
+"""A trained model as a folder that Hugging Face's `transformers` loads without this library.
+
+    GPT2LMHeadModel.from_pretrained(folder)
+    AutoTokenizer.from_pretrained(folder)
+
+Our parameters have GPT-2's names already. What differs: their matrices lie the other way round,
+their layers always have biases, and their tokenizer is described by rules instead of code.
+"""
+
+import json
+import re
+import tempfile
+from pathlib import Path
+
+import torch
+
+from nanogpt_lib.bpe import BYTES, PIECE, BPETokenizer
+from nanogpt_lib.model import GPT
+from nanogpt_lib.runs.checkpoint import load_model
+from nanogpt_lib.tokenizer import UNKNOWN, CharTokenizer
+
+TRANSPOSED = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
+
+
+def export(checkpoint: str | Path, folder: str | Path) -> Path:
+    """Writes a model and its tokenizer in the format of `transformers`; returns the folder.
+
+    checkpoint: a checkpoint, a run folder (its best), or "pocket". folder: a new or empty one.
+    Raises FileExistsError where it holds something, RuntimeError where safetensors is missing,
+    and checkpoint.CheckpointError where the model cannot be read.
+    """
+    try:
+        from safetensors.torch import save
+    except ImportError:
+        raise RuntimeError(
+            "the package safetensors is needed to export: pip install safetensors"
+        ) from None
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder} is not empty: name a new folder, nothing is overwritten")
+    model, tokenizer, _ = load_model(checkpoint)
+    texts = {
+        "config.json": config(model),
+        "generation_config.json": {"do_sample": True, "temperature": 0.7, "top_k": 40},
+        "tokenizer.json": tokenizer_rules(tokenizer),
+        "tokenizer_config.json": {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": model.config.block_size,
+            "clean_up_tokenization_spaces": False,  # what is decoded is what was encoded
+        },
+    }
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # All of it or nothing: the folder gets its name once it is whole.
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as unfinished:
+        whole = Path(unfinished) / "whole"
+        whole.mkdir()
+        for name, content in texts.items():
+            text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+            (whole / name).write_text(text, encoding="utf-8", newline="\n")
+        data = save(weights(model), metadata={"format": "pt"})  # its save_file is for one user only
+        (whole / "model.safetensors").write_bytes(data)
+        if folder.exists():
+            folder.rmdir()  # empty, and Windows replaces no folder
+        whole.rename(folder)
+    return folder
+
+
+def config(model: GPT) -> dict:
+    """The shape of the model, as transformers.GPT2Config calls things."""
+    ours = model.config
+    return {
+        "model_type": "gpt2",
+        "architectures": ["GPT2LMHeadModel"],
+        "vocab_size": ours.vocab_size,
+        "n_positions": ours.block_size,
+        "n_layer": ours.n_layer,
+        "n_head": ours.n_head,
+        "n_embd": ours.n_embd,
+        "activation_function": "gelu",  # the exact one; GPT-2's own is "gelu_new"
+        "resid_pdrop": ours.dropout,
+        "embd_pdrop": ours.dropout,
+        "attn_pdrop": ours.dropout,
+        "tie_word_embeddings": True,
+        "bos_token_id": None,  # our texts have no marks at begin and end
+        "eos_token_id": None,
+        "dtype": "float32",
+    }
+
+
+def weights(model: GPT) -> dict[str, torch.Tensor]:
+    """The parameters by GPT-2's names, float32.
+
+    Its layers, called Conv1D, hold a matrix as (in, out), where nn.Linear holds (out, in). It has
+    no layers without biases: a bias of zeros changes nothing. `lm_head` is the embedding and is
+    left out.
+    """
+    found = {}
+    for name, values in model.state_dict().items():
+        if name == "lm_head.weight":
+            continue
+        values = values.float().cpu()
+        found[name] = (values.T if name.endswith(TRANSPOSED) else values).contiguous()
+        bias = name.removesuffix("weight") + "bias"
+        if not model.config.bias and re.search(r"\.(ln_\w|c_\w+)\.weight$", name):
+            found[bias] = torch.zeros(values.size(0))
+    return found
+
+
+def tokenizer_rules(tokenizer: CharTokenizer | BPETokenizer) -> dict:
+    """The tokenizer as the `tokenizers` library writes it: tokenizer.json."""
+    rules = byte_pairs(tokenizer) if isinstance(tokenizer, BPETokenizer) else characters(tokenizer)
+    usual = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": []}
+    usual |= {"normalizer": None, "post_processor": None}
+    return usual | rules
+
+
+def characters(tokenizer: CharTokenizer) -> dict:
+    """Cut between any two characters, look each up, and put them together with nothing between.
+
+    A character that the vocabulary lacks is left out, as by `encode(text, unknown="drop")`,
+    unless there is an unknown symbol.
+    """
+    unknown = UNKNOWN if UNKNOWN in tokenizer.symbols else None
+    return {
+        "pre_tokenizer": {
+            "type": "Split",
+            "pattern": {"Regex": "[\\s\\S]"},  # any character, newlines as well
+            "behavior": "Isolated",
+            "invert": False,
+        },
+        "model": {
+            "type": "BPE",  # without merges it looks characters up
+            "dropout": None,
+            "unk_token": unknown,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": False,
+            "vocab": {symbol: i for i, symbol in enumerate(tokenizer.symbols)},
+            "merges": [],
+        },
+        "decoder": {"type": "Fuse"},
+    }
+
+
+def byte_pairs(tokenizer: BPETokenizer) -> dict:
+    """The same pieces, the same merges in the same order; bytes written as GPT-2 writes them."""
+    names = ["".join(LETTERS[value] for value in token) for token in tokenizer.symbols]
+    return {
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [
+                {
+                    "type": "Split",
+                    "pattern": {"Regex": PIECE.pattern},
+                    "behavior": "Isolated",
+                    "invert": False,
+                },
+                {
+                    "type": "ByteLevel",
+                    "add_prefix_space": False,
+                    "trim_offsets": True,
+                    "use_regex": False,
+                },
+            ],
+        },
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": False,
+            "vocab": {name: i for i, name in enumerate(names)},
+            "merges": [[names[a], names[b]] for a, b in tokenizer.merges],
+        },
+        "decoder": {
+            "type": "ByteLevel",
+            "add_prefix_space": False,
+            "trim_offsets": True,
+            "use_regex": False,
+        },
+    }
+
+
+def byte_letters() -> list[str]:
+    """A visible letter for each byte, as GPT-2 chose them.
+
+    Bytes that Latin-1 shows stand for themselves; all others get the letters from U+0100 on.
+    """
+    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [value for value in range(BYTES) if value not in shown]
+    return [chr(v) if v in shown else chr(BYTES + others.index(v)) for v in range(BYTES)]
+
+
+LETTERS = byte_letters()

@@ -1,0 +1,132 @@
+"""The record of a run: JSON lines, enough to draw and replay all of it without the model.
+
+The first line describes the run ("type": "run"), then comes a line for each evaluation ("eval"),
+one for each resumption ("resumed"), one for the end of training ("end"), and one for the best
+checkpoint's loss over the whole validation split ("result").
+"""
+
+import json
+import math
+import reprlib
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+from nanogpt_lib.machine.files import whole_file
+from nanogpt_lib.training import Evaluation
+
+RECORD = "run.jsonl"
+FORMAT = 1
+
+
+class RecordError(ValueError):
+    """A record that cannot be read; the message names file and line."""
+
+
+@dataclass
+class Record:
+    """A run as it was recorded."""
+
+    about: dict  # the first line: model, training, text, machine, versions, ladder
+    history: list[Evaluation] = field(default_factory=list)
+    end: dict | None = None  # once the training has ended
+    result: dict | None = None  # once the best checkpoint has been evaluated
+
+    @property
+    def train_config(self) -> dict:
+        """How the run was trained; at its end it may have been fitted to time or memory."""
+        return (self.end or {}).get("train_config") or self.about["train_config"]
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def write_line(path: Path, line: dict) -> None:
+    """Appends a line. JSON knows no NaN: a loss that is no number is written as null."""
+    clean = {
+        k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8", newline="\n") as file:
+        file.write(json.dumps(clean, ensure_ascii=False) + "\n")
+
+
+def write_evaluation(path: Path, point: Evaluation) -> None:
+    write_line(path, {"type": "eval", **asdict(point)})
+
+
+def read(path: str | Path) -> Record:
+    """Reads a record, or that of a run folder. Raises RecordError where it is malformed.
+
+    A last line that was cut off in the middle, as when the machine went down, is left out.
+    """
+    path = Path(path)
+    path = path / RECORD if path.is_dir() else path
+    try:
+        lines = whole_lines(path)
+    except FileNotFoundError:
+        raise RecordError(f"there is no run record {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path} cannot be read: {error}") from None
+    record = None
+    for number, line in enumerate(lines, start=1):
+        try:
+            data = json.loads(line)
+            kind = data["type"]
+            if record is None and kind != "run":
+                raise ValueError("the line that describes the run is missing")
+            if kind == "run":
+                if record is not None:
+                    raise ValueError("a second run begins here")
+                if data["format"] != FORMAT:
+                    raise ValueError(f"format {data['format']}, this version reads {FORMAT}")
+                record = Record(data)
+            elif kind == "eval":
+                record.history.append(evaluation(data))
+            elif kind in ("end", "result"):
+                setattr(record, kind, data)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise RecordError(
+                f"{path}, line {number} is not a line of a run record: {error!r}"
+            ) from None
+    if record is None:
+        raise RecordError(f"{path} is empty, or its first line is missing")
+    return record
+
+
+def whole_lines(path: Path) -> list[str]:
+    """The lines of a file; what follows the last newline was cut off, perhaps within a letter."""
+    data = path.read_bytes()
+    return data[: data.rfind(b"\n") + 1].decode().split("\n")[:-1]
+
+
+def evaluation(line: dict) -> Evaluation:
+    """An evaluation out of its line; null stands for a loss that was no number."""
+    values = {f.name: line[f.name] for f in fields(Evaluation)}
+    for name in ("train_loss", "val_loss"):
+        values[name] = math.nan if values[name] is None else values[name]
+    for name, value in values.items():
+        whole, text = name in ("step", "tokens"), name == "sample"
+        kinds = (str, type(None)) if text else (int,) if whole else (int, float)
+        if type(value) not in kinds:  # a bool would pass as an int
+            raise TypeError(f"{name} cannot be {reprlib.repr(value)}")
+    return Evaluation(**values)
+
+
+def rewind(path: Path, step: int, evaluated: int) -> None:
+    """Drops what was recorded after `step`, and a half line: a resumed run will do it again.
+
+    evaluated: the step of the last evaluation that the run knows of; later ones are dropped.
+    """
+    if not path.exists():
+        return
+    read(path)  # names the line that is malformed, if one is
+    kept = []
+    for line in whole_lines(path):
+        data = json.loads(line)
+        known = {"run": 0, "eval": evaluated, "resumed": step}.get(data["type"], -1)
+        if data.get("step", 0) <= known:
+            kept.append(line + "\n")
+    with whole_file(path) as file:
+        file.write("".join(kept).encode())

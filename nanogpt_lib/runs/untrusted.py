@@ -1,0 +1,218 @@
+"""Recorded runs: where they are, and how to read one whoever wrote it.
+
+A record may come from a stranger: thirty people drop theirs into a folder. It is data and never
+run, but it could still be damaged, absurd, or meant to deceive a terminal or a web page. What
+`load` returns has been checked: its numbers are numbers within reason, its steps go forward, and
+its texts hold no characters that do anything.
+"""
+
+import math
+import os
+import re
+import unicodedata
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from nanogpt_lib.machine.paths import RECORDED
+from nanogpt_lib.runs import record as runlog
+from nanogpt_lib.runs.record import RecordError
+from nanogpt_lib.training import Evaluation, TrainConfig
+
+FOLDER = RECORDED  # those that ship with the kit
+LARGEST = 3_000_000  # bytes; a run that writes a sample at each of 5,000 evaluations
+MOST = 10**7  # steps and seconds; more than any run of this kit takes
+
+
+@dataclass
+class Recorded:
+    """What a record says about its run, checked."""
+
+    name: str  # of its run folder, or of its file
+    preset: str
+    text: str  # what it was trained on
+    measured_on: tuple  # losses over the same are comparable: text, its part, and its symbols
+    n_params: int
+    started: str  # date and time, UTC
+    processor: str
+    command: str
+    config: TrainConfig
+    rungs: list[dict]  # of `ngram.ladder`
+    history: list[Evaluation]  # at least one
+    steps: int  # done when it ended; there may be no evaluation at the last
+    seconds: float  # that it took
+    stopped: str | None  # why it ended, as in `training.Run`; None if it was cut off
+
+    @property
+    def best(self) -> Evaluation | None:
+        """The evaluation with the lowest validation loss; None where all are no numbers."""
+        finite = [point for point in self.history if math.isfinite(point.val_loss)]
+        return min(finite, key=lambda point: point.val_loss, default=None)
+
+
+def shipped() -> dict[str, Path]:
+    """The recorded runs that ship with the kit, by name."""
+    return {path.stem: path for path in sorted(FOLDER.rglob("*.jsonl"))}
+
+
+def find(run: str | Path) -> Path:
+    """The record that is meant: a file, that of a run folder, or a recorded run by its name."""
+    path = Path(run)
+    if path.is_dir():
+        path = path / runlog.RECORD
+    if path.exists():
+        return path
+    if str(run) in shipped():
+        return shipped()[str(run)]
+    raise RecordError(
+        f"there is no run record {path}, and no recorded run of that name; "
+        f"there are {', '.join(shipped()) or 'none'}"
+    )
+
+
+def find_all(runs) -> list[Path]:
+    """All records that are meant; a folder stands for all in it, however deep.
+
+    Files there count whose names hold ".json": `alice.jsonl`, and also `alice.jsonl.txt`, as mail
+    programs may call it. Hidden files are copies that other programs made.
+    """
+    paths = []
+    for run in runs:
+        if not Path(run).is_dir():
+            paths.append(find(run))
+            continue
+        for folder, folders, names in os.walk(run):
+            folders[:] = sorted(name for name in folders if name[0] not in "._")
+            found = (name for name in sorted(names) if name[0] != "." and ".json" in name.lower())
+            paths += [Path(folder, name) for name in found]
+    return list({path.resolve(): path for path in paths}.values())  # each once
+
+
+def load(run: str | Path | runlog.Record) -> Recorded:
+    """Reads a record and checks all of it; see `find` for what `run` may be.
+
+    Raises RecordError, which names the file and what is wrong with it.
+    """
+    if isinstance(run, runlog.Record):
+        return checked(run, str(run.about.get("preset")))
+    path = find(run)
+    try:
+        if not path.is_file():
+            raise RecordError("it is no file")
+        if path.stat().st_size > LARGEST:
+            raise RecordError(f"it is larger than {LARGEST:,} bytes; no run writes so much")
+        return checked(runlog.read(path), name_of(path))
+    except (RecordError, OSError) as error:
+        reason = clean(str(error).removeprefix(str(path)).lstrip(":, "), one_line=True)
+        raise RecordError(f"{clean(str(path), one_line=True)}: {reason[:300]}") from None
+
+
+def name_of(path: Path) -> str:
+    """Whose record it is: the run folder's name, or the file's without its endings."""
+    if path.name == runlog.RECORD:
+        return path.absolute().parent.name
+    return re.split(r"\.json", path.name, flags=re.IGNORECASE)[0] or path.name
+
+
+def checked(record: runlog.Record, name: str) -> Recorded:
+    """What a record says. Raises RecordError where that cannot be."""
+    about, end = record.about, record.end or {}
+    text, model = need(about, "text", dict), need(about, "model", dict)
+    history = check_history(record.history)
+    last = history[-1]
+    known = {f.name for f in fields(TrainConfig)}
+    settings = {k: v for k, v in need(record, "train_config", dict).items() if k in known}
+    number(settings, "max_steps", at="train_config: ", whole=True)
+    for rate in ("learning_rate", "min_lr"):
+        number(settings, rate, at="train_config: ", most=1e36)
+    try:
+        config = TrainConfig(**settings)
+    except (TypeError, ValueError) as error:
+        raise RecordError(f"train_config: {str(error)[:200]}") from None
+    return Recorded(
+        name=clean(name, one_line=True),
+        preset=clean(need(about, "preset", str), one_line=True),
+        text=clean(need(text, "name", str), one_line=True),
+        measured_on=(
+            need(text, "sha256", str),
+            number(text, "val_tokens", most=10**12, whole=True),
+            number(model, "vocab_size", whole=True),
+        ),
+        n_params=number(model, "n_params", most=10**12, whole=True),
+        started=clean(need(about, "started", str), one_line=True),
+        processor=clean(need(need(about, "machine", dict), "processor", str), one_line=True),
+        command=clean(str(about.get("command") or ""), one_line=True),
+        config=config,
+        rungs=check_rungs(need(about, "ladder", list)),
+        history=history,
+        steps=number({"step": last.step} | end, "step", least=last.step, whole=True),
+        seconds=number({"seconds": last.seconds} | end, "seconds", least=last.seconds),
+        stopped=end.get("stopped") if end.get("stopped") in STOPPED else None,
+    )
+
+
+STOPPED = ("finished", "interrupted", "out of time", "diverged")
+
+
+def check_history(history: list[Evaluation]) -> list[Evaluation]:
+    """The evaluations, their samples cleaned, if their numbers make sense and go forward."""
+    if not history:
+        raise RecordError("no evaluation was recorded")
+    before = None
+    for point in history:
+        at = f"evaluation at step {point.step}: "
+        for name in ("step", "tokens", "seconds", "lr"):
+            most = {"tokens": 10**15, "lr": 1e36}.get(name, MOST)
+            number(vars(point), name, at=at, most=most)
+            if before and name != "lr" and getattr(point, name) < getattr(before, name):
+                raise RecordError(f"{at}{name} goes back")
+        if before and point.step == before.step:
+            raise RecordError(f"{at}the step is there twice")
+        for name in ("train_loss", "val_loss"):
+            if not math.isnan(getattr(point, name)):  # a run that diverged
+                number(vars(point), name, at=at, most=1e36)
+        before = point
+    return [replace(point, sample=point.sample and clean(point.sample)) for point in history]
+
+
+def check_rungs(rungs: list) -> list[dict]:
+    """The n-gram ladder, if it begins with the uniform guess and goes up one by one."""
+    for k, rung in enumerate(rungs, start=-1):
+        if not isinstance(rung, dict) or rung.get("k") != k:
+            raise RecordError(f"ladder: the rung of k = {k} is missing")
+        number(rung, "loss", at="ladder: ")
+    if not rungs:
+        raise RecordError("ladder is empty")
+    return [rung | {"name": clean(need(rung, "name", str), one_line=True)} for rung in rungs]
+
+
+def need(data, name: str, kind: type):
+    """What stands in a record under this name."""
+    value = data.get(name) if isinstance(data, dict) else getattr(data, name, None)
+    if not isinstance(value, kind):
+        raise RecordError(f"{name} is missing or is no {kind.__name__}")
+    return value
+
+
+def number(data: dict, name: str, least=0, most=MOST, whole=False, at=""):
+    """A number of a record, if it lies within reason; NaN does not."""
+    value = data.get(name)
+    right = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, right) or not least <= value <= most:
+        kind = "a whole number" if whole else "a number"
+        raise RecordError(f"{at}{name} is not {kind} from {least:,} to {most:,}")
+    return value
+
+
+def clean(text: str, one_line: bool = False) -> str:
+    """A text without characters that do something instead of being seen.
+
+    A terminal obeys escape sequences, text can be made to run backwards, and half a pair of
+    surrogates cannot be written at all. They become \ufffd; new lines and tabs stay, unless it is
+    to be one line, which is also kept short.
+    """
+    harmful = ("Cc", "Cf", "Cs")  # control, format, surrogate: categories of Unicode
+    joiners = "\n\t\u200c\u200d"  # the latter two belong to Persian, Hindi and others
+    seen = "".join(
+        c if c in joiners or unicodedata.category(c) not in harmful else "\ufffd" for c in text
+    )
+    return " ".join(seen.split())[:200] if one_line else seen

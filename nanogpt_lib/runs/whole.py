@@ -1,0 +1,223 @@
+"""A whole run in one call: from a preset and a text to a run folder with a trained model.
+
+The course does these steps one by one; here they stand together, for the command line and for
+everybody who has seen them. A run folder holds the record (`run.jsonl`), the checkpoints and the
+curve (`loss.png`).
+"""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from nanogpt_lib.corpus import TextError, check_length, fingerprint, load_corpus, split
+from nanogpt_lib.machine.device import Compute, pick_compute
+from nanogpt_lib.machine.files import whole_file
+from nanogpt_lib.machine.host import machine, peak_memory_gib, versions
+from nanogpt_lib.milestones import Verdict, verdict
+from nanogpt_lib.model import GPT, GPTConfig
+from nanogpt_lib.ngram import ladder
+from nanogpt_lib.plots import loss_figure
+from nanogpt_lib.runs import checkpoint
+from nanogpt_lib.runs import record as runlog
+from nanogpt_lib.runs.callbacks import (
+    Checkpoints,
+    CopyTo,
+    Progress,
+    Record,
+    TimeBudget,
+    WriteSample,
+)
+from nanogpt_lib.runs.presets import Preset
+from nanogpt_lib.tokenizer import CharTokenizer
+from nanogpt_lib.training import Run, TrainConfig, evaluate, start, train
+
+CURVE = "loss.png"
+
+
+@dataclass
+class Result:
+    """What came out of a run."""
+
+    folder: Path
+    run: Run
+    whole_val_loss: float | None  # the best checkpoint's; None for an interrupted run
+    verdict: Verdict
+    rungs: list[dict]  # the n-gram ladder of its text
+
+
+@dataclass
+class Data:
+    """A text made ready for training."""
+
+    path: str | None  # None for Tiny Shakespeare
+    tokenizer: CharTokenizer
+    train_ids: torch.Tensor  # int64 (N,)
+    val_ids: torch.Tensor
+    fingerprint: str
+    rungs: list[dict]  # its n-gram ladder
+
+    @property
+    def about(self) -> dict:
+        name = "Tiny Shakespeare" if self.path is None else Path(self.path).name
+        return {
+            "name": name,
+            "sha256": self.fingerprint,
+            "train_tokens": len(self.train_ids),
+            "val_tokens": len(self.val_ids),
+        }
+
+
+def prepare(path: str | None, tokenizer: CharTokenizer | None = None, max_symbols=None) -> Data:
+    """Loads a text, makes its tokenizer (unless there is one), encodes, splits and counts it."""
+    text = load_corpus(path)
+    tokenizer = tokenizer or CharTokenizer.train(text, max_symbols)
+    train_ids, val_ids = split(torch.tensor(tokenizer.encode(text)))
+    check_length(train_ids, val_ids, block_size=1)
+    rungs = ladder(train_ids, val_ids, tokenizer.vocab_size)
+    path = path and str(Path(path).resolve())  # a run may be resumed from another folder
+    return Data(path, tokenizer, train_ids, val_ids, fingerprint(text), rungs)
+
+
+def new_folder(parent: Path, name: str) -> Path:
+    """`parent/name`, or name-2, name-3, ... where that exists: no run is ever overwritten."""
+    taken = {p.name for p in parent.iterdir()} if parent.exists() else set()
+    numbered = (name if i == 1 else f"{name}-{i}" for i in range(1, len(taken) + 2))
+    folder = parent / next(candidate for candidate in numbered if candidate not in taken)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def train_preset(
+    preset: Preset,
+    text: str | None = None,
+    folder: Path | None = None,
+    compute: Compute | None = None,
+    max_symbols: int | None = None,
+    callbacks=(),
+    command: str | None = None,
+    copy_to: Path | None = None,
+) -> Result:
+    """Trains a preset from scratch.
+
+    text: a file to train on instead of Tiny Shakespeare. folder: the run folder, a new one
+    under `runs/` if not given. compute: chosen here if not given. callbacks: more of them,
+    called after the usual ones. command: how the run was started, for its record. copy_to: a
+    folder that gets a copy of the run at each evaluation. Raises corpus.TextError where the text
+    is too short.
+    """
+    if folder and (Path(folder) / runlog.RECORD).exists():
+        raise FileExistsError(f"{folder} holds a run already: resume it, or name another folder")
+    if copy_to and (Path(copy_to) / checkpoint.LAST).exists():
+        raise FileExistsError(f"{copy_to} holds a run already: name another folder for the copy")
+    data = prepare(text, max_symbols=max_symbols)
+    size = replace(preset.model, vocab_size=data.tokenizer.vocab_size)
+    check_length(data.train_ids, data.val_ids, size.block_size)
+    if compute is None:
+        compute = pick_compute(tokens=preset.train.batch_size * size.block_size, width=size.n_embd)
+    torch.manual_seed(preset.train.seed)
+    run = start(GPT(size), data.train_ids, data.val_ids, preset.train, compute)
+    folder = new_folder(Path("runs"), preset.name) if folder is None else Path(folder)
+    first_line = {
+        "type": "run",
+        "format": runlog.FORMAT,
+        "started": runlog.now(),
+        "preset": preset.name,
+        "command": command,
+        "text": data.about,
+        "model": asdict(size) | {"n_params": run.model.num_params()},
+        "train_config": asdict(run.config),
+        "compute": str(run.compute),
+        "machine": machine(),
+        "versions": versions(),
+        "ladder": data.rungs,
+    }
+    runlog.write_line(folder / runlog.RECORD, first_line)
+    return carry_on(folder, run, data, preset.name, copying(folder, copy_to, callbacks))
+
+
+def resume(
+    folder: str | Path,
+    device: str = "auto",
+    text: str | None = None,
+    more_steps: int = 0,
+    callbacks=(),
+    copy_to: Path | None = None,
+) -> Result:
+    """Goes on with an interrupted run, exactly where it was saved last.
+
+    On the same CPU the result is that of an uninterrupted run, bit for bit. device: as for
+    `device.pick_compute`. text: where the run's text is now, if it has moved. more_steps: raises
+    the number of steps, lifts a time limit, and stretches the cosine. copy_to: as for
+    `train_preset`. Raises checkpoint.CheckpointError where there is nothing sound to resume,
+    runlog.RecordError where its record is lost, and corpus.TextError where the text is not what
+    it was.
+    """
+    if more_steps < 0:
+        raise ValueError(f"more_steps must not be negative: {more_steps}")
+    folder = Path(folder)
+    saved = checkpoint.load_last(folder)
+    record = runlog.read(folder)  # one that cannot go on is named now, not after hours
+    copied = copy_to and (Path(copy_to) / checkpoint.LAST).exists()
+    if copied and runlog.read(copy_to).about != record.about:
+        raise FileExistsError(f"{copy_to} holds another run: name another folder for the copy")
+    about = saved["about"]
+    path = text or about["text"]
+    if text is None and path and not Path(path).exists():
+        raise TextError(f"{path}, this run's text, is not there: give its new place with --text")
+    if fingerprint(load_corpus(path)) != about["sha256"]:
+        raise TextError(
+            f"{path or 'Tiny Shakespeare'} is not the text that this run began with; give that one "
+            "with --text FILE, or start a new run"
+        )
+    data = prepare(path, checkpoint.load_tokenizer(saved))
+    compute = pick_compute(device, tokens=1024, width=saved["model_config"]["n_embd"])
+    if compute.device.type == saved["device"]:  # the precision it had: a probe may waver
+        compute = pick_compute(compute.device.type, saved["dtype"])
+    config = TrainConfig(**saved["train_config"])
+    if more_steps:
+        config.max_steps += more_steps
+        config.max_seconds = None
+    model = GPT(GPTConfig(**saved["model_config"]))
+    run = start(model, data.train_ids, data.val_ids, config, compute)
+    checkpoint.restore(run, saved)
+    return carry_on(folder, run, data, about["preset"], copying(folder, copy_to, callbacks))
+
+
+def copying(folder: Path, copy_to: Path | None, callbacks) -> tuple:
+    """The callbacks, with the one that copies the run where a copy is wanted."""
+    return (*callbacks, CopyTo(folder, copy_to)) if copy_to else tuple(callbacks)
+
+
+def carry_on(folder: Path, run: Run, data: Data, preset: str, callbacks) -> Result:
+    """Trains with everything around it, then draws the curve and judges the run."""
+    about = {"preset": preset, "text": data.path, "sha256": data.fingerprint}
+    usual = (
+        WriteSample(data.tokenizer),
+        Record(folder / runlog.RECORD),
+        Checkpoints(folder, data.tokenizer, about),
+        TimeBudget(),
+        Progress(data.rungs),
+    )
+    train(run, (*usual, *callbacks))
+    draw(folder)
+    whole = None
+    if run.stopped != "interrupted" and run.best:
+        best, _, _ = checkpoint.load_model(folder)
+        whole = evaluate(best.to(run.compute.device), run.val_ids, compute=run.compute)
+        line = {"type": "result", "step": run.best.step, "whole_val_loss": whole}
+        line |= {"peak_memory_gib": peak_memory_gib()}
+        runlog.write_line(folder / runlog.RECORD, line)
+    return Result(folder, run, whole, verdict(run.history), data.rungs)
+
+
+def draw(folder: str | Path) -> Path:
+    """Draws the curve of a run folder's record as loss.png; returns its path."""
+    folder = Path(folder)
+    record = runlog.read(folder)
+    title = f"{record.about['preset']} on {record.about['text']['name']}"
+    config = TrainConfig(**record.train_config)
+    figure = loss_figure(record.history, config, record.about["ladder"], title)
+    with whole_file(folder / CURVE) as file:
+        figure.savefig(file, format="png", dpi=150)
+    return folder / CURVE

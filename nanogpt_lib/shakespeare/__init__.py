@@ -1,0 +1,1 @@
+"""Where Tiny Shakespeare comes from."""
