@@ -42,7 +42,7 @@ bench: setup
 
 # The fastest recipe of docs/LEADERBOARD.md, timed. ARGS="nanogpt" takes another.
 speedrun: setup
-	@$(BIN)/python -m nanogpt_lib.beyond.speed.recipes $(ARGS)
+	@$(BIN)/python -m nanogpt_lib.beyond.speed $(ARGS)
 
 # Badges, set-up cells and links anew, after the course has moved: Repository in pyproject.toml.
 badges: setup

@@ -1,16 +1,17 @@
 """E. What evaluating costs, as a share of the training between two evaluations."""
 
+from statistics import median
+
 import torch
 
 from benchmarks.bench import Table, take_turns, timed
-from benchmarks.step import our_step, steps, steps_a_turn
+from benchmarks.step import steps, steps_a_turn
 from nanogpt_lib.corpus import load_corpus, split
 from nanogpt_lib.machine.device import pick_compute
-from nanogpt_lib.machine.pair import two_pay
 from nanogpt_lib.model import GPT
 from nanogpt_lib.runs.presets import PRESETS
 from nanogpt_lib.tokenizer import CharTokenizer
-from nanogpt_lib.training import evaluate, measure, start
+from nanogpt_lib.training import evaluate, measure, new_run, step
 
 
 def run(args) -> Table:
@@ -21,10 +22,10 @@ def run(args) -> Table:
     for name in [args.preset] if args.preset else ["pocket", "laptop", "workshop"]:
         preset = PRESETS[name]
         compute = pick_compute("cpu", "float32")
-        made = start(GPT(preset.model), train_ids, val_ids, preset.train, compute)
-        our_step(made)
+        made = new_run(GPT(preset.model), train_ids, val_ids, preset.train, compute)
+        step(made)
         works = {
-            "step": steps(made, steps_a_turn(preset), two_pay(made)),
+            "step": steps(made, steps_a_turn(preset)),
             "quick": timed(lambda made=made: measure(made)),
             "whole": timed(lambda made=made: evaluate(made.model, val_ids)),
         }
@@ -33,8 +34,8 @@ def run(args) -> Table:
         for kind in ("quick", "whole"):
             pairs = zip(seconds[kind], seconds["step"], strict=True)
             shares[kind] = [e / (preset.train.eval_interval * s) for e, s in pairs]
-        middle = {k: sorted(v)[len(v) // 2] for k, v in (seconds | shares).items()}
-        rows.append([name, sorted(seconds["step"])[args.rounds // 2]])
+        middle = {k: median(v) for k, v in (seconds | shares).items()}
+        rows.append([name, median(seconds["step"])])
         rows[-1] += [f"{100 * middle['quick']:.1f}%", f"{100 * middle['whole']:.1f}%"]
         figures[name] = {"seconds": seconds, "shares": shares}
     return Table(

@@ -3,15 +3,17 @@
 import sys
 import time
 from dataclasses import replace
+from statistics import median
 
 import torch
 
 from benchmarks.bench import Table, take_turns
-from benchmarks.step import our_step, peer_step
+from benchmarks.step import peer_step
 from nanogpt_lib.machine.device import Compute
+from nanogpt_lib.machine.gradients import compiled
 from nanogpt_lib.model import GPT
 from nanogpt_lib.runs.presets import PRESETS
-from nanogpt_lib.training import backward, compiled, start
+from nanogpt_lib.training import new_run, step
 
 
 def run(args) -> Table | None:
@@ -32,10 +34,11 @@ def run(args) -> Table | None:
         for compile in (False, True):
             if compile and not args.compile:
                 continue
-            made = start(GPT(preset.model), ids, ids, config, Compute(device, dtype, "benchmark"))
-            forward = compiled(made) if compile else made.model
+            made = new_run(GPT(preset.model), ids, ids, config, Compute(device, dtype, "benchmark"))
+            if compile:
+                made.forward = compiled(made)
             name = f"ours, {word}{', compiled' if compile else ''}"
-            works[name] = rate(lambda m=made, f=forward: step(m, f), tokens, device)
+            works[name] = rate(lambda m=made: step(m), tokens, device)
     if args.nanogpt:
         model = args.nanogpt.model(preset.model).to(device)
         optimizer = model.configure_optimizers(0.1, 1e-3, (0.9, 0.99), device.type)
@@ -51,7 +54,7 @@ def run(args) -> Table | None:
     results = take_turns(works, args.rounds)
     rows = []
     for name, values in results.items():
-        middle = sorted(values)[len(values) // 2]
+        middle = median(values)
         word = name.split(", ")[1]
         share = arithmetic_per_token(preset.model) * middle / limits[word]
         rows.append([name, f"{middle:,.0f}", f"{min(values):,.0f} to {max(values):,.0f}"])
@@ -65,18 +68,6 @@ def run(args) -> Table | None:
         [f"Limit, measured on 8192 x 8192: {limits}"],
         {"tokens/s": results, "limits": limits},
     )
-
-
-def step(run, forward) -> None:
-    """A step with the loss scaled, as float16 needs it."""
-    if forward is run.model and not run.scaler.is_enabled():
-        return our_step(run)
-    backward(run, forward, *run.sampler())
-    run.scaler.unscale_(run.optimizer)
-    torch.nn.utils.clip_grad_norm_(run.model.parameters(), run.config.grad_clip)
-    run.scaler.step(run.optimizer)
-    run.scaler.update()
-    run.optimizer.zero_grad(set_to_none=True)
 
 
 def rate(step, tokens: int, device, seconds: float = 3.0):

@@ -32,8 +32,9 @@ LABELS = {
 # Its own process each, because the peak of a process never falls.
 STEP = """
 import sys, time
+from statistics import median
 import torch
-from nanogpt_lib.machine import peak_memory_gib
+from nanogpt_lib.machine.host import peak_memory_gib
 from nanogpt_lib.model import GPT, GPTConfig
 C, L, T, B = map(int, sys.argv[1:])
 model = GPT(GPTConfig(n_embd=C, n_layer=L, block_size=T, n_head=max(1, C // 32)))
@@ -46,7 +47,7 @@ while len(seconds) < 3 or (sum(seconds) < 3 and len(seconds) < 30):
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     seconds.append(time.perf_counter() - began)
-print(sorted(seconds[1:])[len(seconds[1:]) // 2], peak_memory_gib())
+print(median(seconds[1:]), peak_memory_gib())
 """
 
 

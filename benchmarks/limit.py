@@ -5,15 +5,17 @@ half of a batch, from the embedding to the gradient, in one thread that nothing 
 cannot finish a whole batch before that.
 """
 
+from statistics import median
+
 import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.bench import Table, take_turns, timed
-from benchmarks.step import finish, our_step
+from benchmarks.step import finish
 from nanogpt_lib.machine.device import pick_compute
 from nanogpt_lib.model import GPT
 from nanogpt_lib.runs.presets import PRESETS
-from nanogpt_lib.training import start
+from nanogpt_lib.training import new_run, step
 
 # What is part of an operation's name, and what that belongs to; the first that fits counts.
 KINDS = {
@@ -32,12 +34,12 @@ def run(args) -> Table:
     preset = PRESETS[args.preset or "pocket"]
     size, B = preset.model, preset.train.batch_size
     ids = torch.randint(size.vocab_size, (100_000,))
-    made = start(GPT(size), ids, ids, preset.train, pick_compute("cpu", "float32"))
+    made = new_run(GPT(size), ids, ids, preset.train, pick_compute("cpu", "float32"))
     tokens, C = B * size.block_size, size.n_embd
     x, w = torch.randn(tokens, C), torch.randn(C, 4 * C)
     half = max(1, B // 2)
     works = {
-        "a step": timed(lambda: our_step(made)),
+        "a step": timed(lambda: step(made)),
         "half of a batch": timed(lambda: half_of_a_batch(made, half)),
         "clipping and AdamW": timed(lambda: with_gradients(made)),
         "a matrix product": timed(lambda: [x @ w for _ in range(10)]),
@@ -48,7 +50,7 @@ def run(args) -> Table:
     seconds = take_turns(works, max(20, args.rounds))
     spent = by_kind(made)
     torch.set_num_threads(cores)
-    middle = {name: sorted(values)[len(values) // 2] for name, values in seconds.items()}
+    middle = {name: median(values) for name, values in seconds.items()}
     in_all = sum(spent.values())
     rows = [[kind, 1e3 * t, f"{100 * t / in_all:.0f}%"] for kind, t in spent.items()]
     rows += [[name, 1e3 * t, ""] for name, t in middle.items() if name != "a matrix product"]
@@ -86,7 +88,7 @@ def by_kind(run) -> dict[str, float]:
     """Seconds of a step by kind of operation, the largest first."""
     with profile(activities=[ProfilerActivity.CPU]) as seen:
         for _ in range(STEPS):
-            our_step(run)
+            step(run)
     spent = dict.fromkeys(KINDS.values(), 0.0)
     for operation in seen.key_averages():
         name = operation.key.lower()

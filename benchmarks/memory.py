@@ -12,15 +12,15 @@ STEPS = """
 import sys
 from dataclasses import replace
 import torch
-from nanogpt_lib.device import pick_compute
-from nanogpt_lib.machine import peak_memory_gib
+from nanogpt_lib.machine.device import pick_compute
+from nanogpt_lib.machine.host import peak_memory_gib
 from nanogpt_lib.model import GPT
-from nanogpt_lib.presets import PRESETS
-from nanogpt_lib.training import start, train
+from nanogpt_lib.runs.presets import PRESETS
+from nanogpt_lib.training import new_run, train
 preset, parts = PRESETS[sys.argv[1]], int(sys.argv[2]) or None
 ids = torch.arange(100_000) % 65
 config = replace(preset.train, max_steps=2, eval_interval=100, eval_batches=2, grad_accum=parts)
-run = train(start(GPT(preset.model), ids, ids, config, pick_compute("cpu", "float32")))
+run = train(new_run(GPT(preset.model), ids, ids, config, pick_compute("cpu", "float32")))
 print(run.config.grad_accum, peak_memory_gib())
 """
 

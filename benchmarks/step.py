@@ -7,27 +7,25 @@ from torch.nn.utils import clip_grad_norm_
 
 from benchmarks.bench import Table, compared, take_turns, timed
 from benchmarks.peers import gpt2
+from nanogpt_lib import training
 from nanogpt_lib.machine.device import pick_compute
-from nanogpt_lib.machine.pair import Pair, two_pay
 from nanogpt_lib.model import GPT
 from nanogpt_lib.runs.presets import PRESETS
-from nanogpt_lib.training import backward, start
+from nanogpt_lib.training import new_run
 
 
 def run(args) -> Table:
     preset = PRESETS[args.preset or "workshop"]
     B, T = preset.train.batch_size, preset.model.block_size
-    compute = pick_compute("cpu", "auto", B * T, preset.model.n_embd)
+    compute = pick_compute("cpu", width=preset.model.n_embd)
     ids = torch.randint(preset.model.vocab_size, (100_000,))
-    ours = start(GPT(preset.model), ids, ids, preset.train, compute)
+    ours = new_run(GPT(preset.model), ids, ids, preset.train, compute)
     n = steps_a_turn(preset)
     parts = ours.config.grad_accum
-    works = {f"ours, as it trains (parts: {parts})": steps(ours, n, two_pay(ours))}
+    works = {f"ours, as it trains (parts: {parts})": steps(ours, n)}
     if parts > 1:
-        whole = start(GPT(preset.model), ids, ids, replace(preset.train, grad_accum=1), compute)
-        works["ours, the batch in one part"] = steps(whole, n, two_pay(whole))
-    if two_pay(ours):
-        works["ours, not in two threads"] = steps(ours, n, in_two_threads=False)
+        whole = new_run(GPT(preset.model), ids, ids, replace(preset.train, grad_accum=1), compute)
+        works["ours, the batch in one part"] = steps(whole, n)
     if args.nanogpt:
         model = args.nanogpt.model(preset.model)
         optimizer = model.configure_optimizers(0.1, 1e-3, (0.9, 0.99), "cpu")
@@ -51,17 +49,16 @@ def run(args) -> Table:
 
 
 def steps_a_turn(preset) -> int:
-    """Short steps are timed by the dozen, so that starting two threads for them costs little."""
+    """Short steps are timed by the dozen: the clock's own error is the same for all of them."""
     return 12 if preset.train.batch_size * preset.model.block_size < 1000 else 1
 
 
-def steps(run, n: int, in_two_threads: bool):
-    """A function that does what `train` does in n steps, and returns the seconds of one."""
+def steps(run, n: int):
+    """A function that does n steps of `training`, and returns the seconds of one."""
 
     def work() -> None:
-        with Pair(in_two_threads) as pair:
-            for _ in range(n):
-                our_step(run, pair)
+        for _ in range(n):
+            training.step(run)
 
     return lambda: timed(work)() / n
 
@@ -74,11 +71,6 @@ def peer_steps(loss, model, optimizer, run, n: int):
             peer_step(loss, model, optimizer, *run.sampler())
 
     return lambda: timed(work)() / n
-
-
-def our_step(run, pair=None) -> None:
-    backward(run, run.model, *run.sampler(), pair)
-    finish(run.model, run.optimizer)
 
 
 def peer_step(loss, model, optimizer, x, y) -> None:

@@ -8,10 +8,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from benchmarks.bench import Table, compared, take_turns
 from benchmarks.step import steps, steps_a_turn
 from nanogpt_lib.machine.device import pick_compute
-from nanogpt_lib.machine.pair import two_pay
 from nanogpt_lib.model import GPT
 from nanogpt_lib.runs.presets import PRESETS
-from nanogpt_lib.training import start
+from nanogpt_lib.training import new_run
 
 
 def run(args) -> Table:
@@ -22,23 +21,18 @@ def run(args) -> Table:
 
     def made(dropout=preset.model.dropout, **changes):
         model = GPT(replace(preset.model, dropout=dropout))
-        return start(model, ids, ids, replace(preset.train, **changes), compute)
+        return new_run(model, ids, ids, replace(preset.train, **changes), compute)
 
     as_it_is = made()
     chosen = as_it_is.config.grad_accum
-    works = {"as it is": steps(as_it_is, n, in_two_threads=False)}
+    works = {"as it is": steps(as_it_is, n)}
     for parts in sorted({1, 2, 4, 8, 16} - {chosen}):
         if parts <= B:
             other = made(grad_accum=parts)
-            works[f"parts: {parts} instead of {chosen}"] = steps(other, n, in_two_threads=False)
-    works["attention as plain matrix products"] = plainly(steps(as_it_is, n, False))
+            works[f"parts: {parts} instead of {chosen}"] = steps(other, n)
+    works["attention as plain matrix products"] = plainly(steps(as_it_is, n))
     if preset.model.dropout:
-        dry = made(dropout=0.0)
-        works["without dropout"] = steps(dry, n, in_two_threads=False)
-    else:
-        dry = as_it_is
-    if two_pay(dry):
-        works["in two threads" + ", without dropout" * (dry is not as_it_is)] = steps(dry, n, True)
+        works["without dropout"] = steps(made(dropout=0.0), n)
     take_turns(works, 1)
     results = take_turns(works, args.rounds)
     return Table(

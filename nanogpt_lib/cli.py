@@ -2,8 +2,14 @@
 
 import argparse
 import sys
+import time
 import warnings
 from pathlib import Path
+
+from nanogpt_lib import __version__
+from nanogpt_lib.machine.paths import advice, runs_dir
+
+BEGAN = time.perf_counter()  # `--minutes` counts from here; this clock never jumps
 
 # PyTorch is imported inside the commands: `--help` and typing errors answer at once.
 
@@ -27,21 +33,24 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    parser.add_argument("--version", action="version", version=f"nanogpt {__version__}")
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(metavar="COMMAND")
 
-    def command(name, help):
+    def command(run, help):
+        name = run.__name__.removeprefix("run_")
         sub = commands.add_parser(name, help=help, description=help)
-        sub.set_defaults(run=globals()[f"run_{name}"])
+        sub.set_defaults(command=name, run=run)
         return sub
 
-    doctor = command("doctor", "check Python, packages, memory, device and text")
+    doctor = command(run_doctor, "check Python, packages, memory, device and text")
     add_text(doctor)
     add_device(doctor)
 
-    data = command("data", "fetch Tiny Shakespeare, or look at a text of your own")
+    data = command(run_data, "fetch Tiny Shakespeare, or look at a text of your own")
     add_text(data)
 
-    train = command("train", "train a preset from scratch, in a new run folder")
+    train = command(run_train, "train a preset from scratch, in a new run folder")
     add_text(train)
     add_device(train)
     train.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
@@ -49,7 +58,9 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--minutes", type=float, help="fill this time: with the preset named, or the best one"
     )
-    train.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/PRESET)")
+    train.add_argument(
+        "--out", type=Path, metavar="DIR", help="run folder (default: a new one in runs/)"
+    )
     train.add_argument("--steps", type=int, help="optimiser steps")
     train.add_argument("--batch-size", type=int, help="sequences a step")
     train.add_argument("--grad-accum", type=int, help="parts of a batch; more need less memory")
@@ -61,14 +72,14 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--max-symbols", type=int, help="cap on distinct characters of the text")
     add_copy(train)
 
-    resume = command("resume", "go on with an interrupted run, exactly where it was")
+    resume = command(run_resume, "go on with an interrupted run, exactly where it was")
     add_run(resume)
     add_text(resume, "where the run's text is now, if it has moved")
     add_device(resume)
     resume.add_argument("--more-steps", type=int, default=0, help="train so much longer")
     add_copy(resume)
 
-    sample = command("sample", "let a trained model write")
+    sample = command(run_sample, "let a trained model write")
     add_run(sample, ', or "pocket", which comes trained')
     sample.add_argument("--prompt", default="", help="text to continue (\\n is a new line)")
     sample.add_argument("-n", "--tokens", type=int, default=500, help="how many (default 500)")
@@ -87,14 +98,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     sample.add_argument("--no-cache", action="store_true", help="compute keys and values anew")
 
-    export = command("export", "write a model and its tokenizer for the transformers library")
+    export = command(run_export, "write a model and its tokenizer for the transformers library")
     add_run(export, ', or a checkpoint, or "pocket", which comes trained')
     export.add_argument("--to", type=Path, required=True, metavar="DIR", help="a new folder")
 
-    plot = command("plot", "draw a run's curve again from its record")
+    plot = command(run_plot, "draw a run's curve again from its record")
     add_run(plot)
 
-    replay = command("replay", "play a recorded run as if it were training now")
+    replay = command(run_replay, "play a recorded run as if it were training now")
     replay.add_argument(
         "record",
         nargs="?",
@@ -102,11 +113,12 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="RUN",
         help="run folder, record file or name of a recorded run (default: pocket)",
     )
+    replay.add_argument("--list", action="store_true", help="name the recorded runs and stop")
     replay.add_argument("--seconds", type=float, help="how long it takes (default: a minute)")
     replay.add_argument("--speed", type=float, help="instead: times as fast as it really was")
     replay.add_argument("--linger", type=float, help="seconds to stay at a landmark (default 2)")
 
-    compare = command("compare", "put many runs on one plot and in one table, the best first")
+    compare = command(run_compare, "put many runs on one plot and in one table, the best first")
     compare.epilog = (
         "A class board: everybody copies run.jsonl out of the run folder, calls it by their own "
         "name (alice.jsonl) and hands it in; then compare the folder that holds them all."
@@ -166,10 +178,10 @@ def add_run(parser, more=""):
 
 
 def newest_run() -> Path:
-    """The run folder under runs/ that was written to last."""
-    folders = [path.parent for path in Path("runs").glob("*/run.jsonl")]
+    """The run folder under `runs_dir()` that was written to last."""
+    folders = [path.parent for path in runs_dir().glob("*/run.jsonl")]
     if not folders:
-        raise ValueError("there is no run in runs/ yet: `nanogpt train` makes one")
+        raise ValueError(f"there is no run in {runs_dir()} yet: `nanogpt train` makes one")
     return max(folders, key=lambda folder: (folder / "run.jsonl").stat().st_mtime)
 
 
@@ -180,12 +192,13 @@ def run_doctor(args) -> int:
 
 
 def run_data(args) -> int:
+    from nanogpt_lib.machine.paths import data_dir
     from nanogpt_lib.runs.whole import prepare
-    from nanogpt_lib.shakespeare import fetch as sources
+    from nanogpt_lib.shakespeare import FILE_NAME
 
     data = prepare(args.text)
     if args.text is None:
-        print(f"Tiny Shakespeare is at {sources.data_dir() / sources.FILE_NAME}, and it is right.")
+        print(f"Tiny Shakespeare is at {data_dir() / FILE_NAME}, and it is right.")
     about = data.about
     print(f"{about['train_tokens']:,} characters to train on, {about['val_tokens']:,} to validate;")
     print(f"{data.tokenizer.vocab_size} distinct: {data.tokenizer.symbols!r}")
@@ -198,15 +211,18 @@ def run_data(args) -> int:
 def run_train(args) -> int:
     print("Loading PyTorch, the text and the model ...", flush=True)
     from dataclasses import replace
+    from functools import partial
 
     from nanogpt_lib.machine.device import pick_compute
-    from nanogpt_lib.runs.presets import fit_to_time, get_preset, with_steps
+    from nanogpt_lib.runs.pace import fit_to_time
+    from nanogpt_lib.runs.presets import get_preset, with_steps
     from nanogpt_lib.runs.whole import train_preset
 
     preset = get_preset(args.preset or "pocket")
+    compute_for = partial(pick_compute, args.device, args.dtype)
     if args.minutes is not None:
-        compute = pick_compute(args.device, args.dtype)
-        preset = fit_to_time(args.minutes, compute, spent=seconds_running(), name=args.preset)
+        spent = time.perf_counter() - BEGAN
+        preset = fit_to_time(args.minutes, compute_for, spent=spent, name=args.preset)
         print(
             f"For {args.minutes:g} minutes here: {preset.name}, {preset.train.max_steps:,} steps."
         )
@@ -225,8 +241,7 @@ def run_train(args) -> int:
         changes["compile"] = True
     model = preset.model if args.dropout is None else replace(preset.model, dropout=args.dropout)
     preset = replace(preset, model=model, train=replace(preset.train, **changes))
-    tokens = preset.train.batch_size * model.block_size
-    compute = pick_compute(args.device, args.dtype, tokens, model.n_embd)
+    compute = compute_for(model.n_embd)
     print(f"Preset {preset.name}: {preset.purpose}.\nComputing on {compute}.")
     result = train_preset(
         preset,
@@ -266,12 +281,12 @@ def run_resume(args) -> int:
 def tell(result) -> int:
     """Says how a run ended, lets the best checkpoint write, and says what to do next."""
     from nanogpt_lib.milestones import read_loss
-    from nanogpt_lib.runs import record as runlog
+    from nanogpt_lib.runs import record
     from nanogpt_lib.runs.checkpoint import load_model
     from nanogpt_lib.sampling import generate
 
     folder, run = result.folder, result.run
-    shakespeare = runlog.read(folder).about["text"]["name"] == "Tiny Shakespeare"
+    shakespeare = record.read(folder).about["text"]["name"] == "Tiny Shakespeare"
     print(f"\n{run.stopped.capitalize()} after {run.step:,} steps. {result.verdict}")
     if result.whole_val_loss is not None:
         rungs = result.rungs
@@ -288,7 +303,8 @@ def tell(result) -> int:
         print(f"  nanogpt resume {folder}    goes on where it stopped")
     prompt = '--prompt "JULIET:" ' if shakespeare else ""  # other texts may lack these letters
     print(f"  nanogpt sample {folder} {prompt}--temperature 0.9")
-    print("  make lab    opens the course: what happened here, step by step")
+    course = advice("lab", "jupyter lab (in the notebooks folder of the course)")
+    print(f"  {course}    opens the course: what happened here, step by step")
     return 0
 
 
@@ -330,19 +346,33 @@ def run_export(args) -> int:
 
 def run_plot(args) -> int:
     from nanogpt_lib.plots import summary
-    from nanogpt_lib.runs import record as runlog
+    from nanogpt_lib.runs import record
     from nanogpt_lib.runs.whole import draw
 
     folder = args.folder or newest_run()
-    print(summary(runlog.read(folder).history))
+    print(summary(record.read(folder).history))
     print(f"The curve: {draw(folder)}")
     return 0
 
 
 def run_replay(args) -> int:
+    if args.list:
+        return list_recorded()
     from nanogpt_lib.room.replay import replay
 
     replay(args.record, args.speed, args.seconds, args.linger)
+    return 0
+
+
+def list_recorded() -> int:
+    """The recorded runs that come with the library, a line each."""
+    from nanogpt_lib.runs import catalogue, untrusted
+    from nanogpt_lib.runs.wording import duration
+
+    for name, path in catalogue.shipped().items():
+        run = untrusted.read(path)
+        best = f"validation loss {run.best.val_loss:.3f}" if run.best else "diverged"
+        print(f"{name:30} {run.steps:>6,} steps in {duration(run.seconds):>12}, {best}")
     return 0
 
 
@@ -356,15 +386,6 @@ def run_compare(args) -> int:
     return 0
 
 
-def seconds_running() -> float:
-    """How long ago this program was started."""
-    import time
-
-    import psutil
-
-    return time.time() - psutil.Process().create_time()
-
-
 def note(message, category, filename, lineno, file=None, line=None):
     """Warnings as one line for people, without the line of code that gave them."""
     print(f"note: {message}", file=sys.stderr)
@@ -373,7 +394,11 @@ def note(message, category, filename, lineno, file=None, line=None):
 def main(argv=None) -> int:
     for stream in (sys.stdout, sys.stderr):  # Windows would choke on most of the world's letters
         stream.reconfigure(encoding="utf-8", errors="replace")
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.command is None:
+        parser.print_help()
+        return 0
     warnings.showwarning = note
     try:
         code = args.run(args)

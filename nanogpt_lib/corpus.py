@@ -1,26 +1,21 @@
-"""The text: loading it, splitting it, and cutting it into batches."""
+"""The text: loading it and splitting it."""
 
 import hashlib
 from pathlib import Path
 
-import torch
-
-from nanogpt_lib.shakespeare import fetch as sources
-
-
-class TextError(ValueError):
-    """A text that cannot be trained on; the message says why and what to do."""
+from nanogpt_lib.checks import TextError
+from nanogpt_lib.shakespeare import fetch
 
 
 def load_corpus(path: str | Path | None = None) -> str:
     """Tiny Shakespeare, or the UTF-8 text in `path`, with newlines as "\\n".
 
     Tiny Shakespeare is fetched once, checked by its sha256, and afterwards read from the disk:
-    see `sources`. Raises sources.CorpusError where it cannot be had and TextError where `path`
+    see `sources`. Raises fetch.CorpusError where it cannot be had and TextError where `path`
     is not a text.
     """
     if path is None:
-        return sources.tiny_shakespeare().decode("ascii")
+        return fetch.tiny_shakespeare().decode("ascii")
     return read_text(Path(path))
 
 
@@ -62,43 +57,6 @@ def split(data, val_fraction: float = 0.1):
     return data[:n], data[n:]
 
 
-def check_length(train_ids, val_ids, block_size: int) -> None:
-    """Raises TextError where a split is too short for one context and its targets."""
-    shortest = min(len(train_ids), len(val_ids))
-    if shortest <= block_size:
-        raise TextError(
-            f"the text is too short for a context of {block_size}: its shorter split has "
-            f"{shortest:,} tokens and needs {block_size + 1:,}. Give a text of at least "
-            f"{10 * (block_size + 1):,} tokens, or a smaller block_size"
-        )
-
-
 def fingerprint(text: str) -> str:
     """The sha256 of a text in UTF-8: by it a resumed run knows that it has the same text."""
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-class BatchSampler:
-    """Draws batches of windows at random places of a text.
-
-    Calling it gives x and y, both int64 (batch_size, block_size); y is x one token later: at
-    each position the token to be predicted.
-
-    ids: int64 (N,), already on the device that trains; a megabyte of text fits anywhere, so
-    there are no workers and no queues. The places come from a generator of its own on the CPU:
-    the same seed gives the same batches on every device, whatever else draws random numbers.
-    Raises TextError where the text is shorter than one context and its targets.
-    """
-
-    def __init__(self, ids, block_size: int, batch_size: int, seed: int = 1337):
-        check_length(ids, ids, block_size)
-        self.ids = ids
-        self.batch_size = batch_size
-        self.window = torch.arange(block_size + 1)  # a context and its last target
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def __call__(self):
-        places = len(self.ids) - len(self.window) + 1
-        start = torch.randint(places, (self.batch_size, 1), generator=self.generator)  # (B, 1)
-        windows = self.ids[(start + self.window).to(self.ids.device)]  # (B, T + 1)
-        return windows[:, :-1], windows[:, 1:]  # (B, T), (B, T)

@@ -13,11 +13,12 @@ compared with any other implementation of it.
 
 import math
 from dataclasses import dataclass
-from numbers import Integral
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+
+from nanogpt_lib.checks import check_model
 
 
 @dataclass
@@ -33,42 +34,7 @@ class GPTConfig:
     bias: bool = True  # as in GPT-2; without them the model is a little smaller and no worse
 
     def __post_init__(self):
-        for name in ("vocab_size", "block_size", "n_layer", "n_head", "n_embd"):
-            value = getattr(self, name)
-            if not (isinstance(value, Integral) and value >= 1):
-                raise ValueError(f"{name} must be a whole number from 1 up, not {value!r}")
-            setattr(self, name, int(value))  # a number of NumPy's could not be saved safely
-        if self.n_embd % self.n_head:
-            raise ValueError(
-                f"n_embd ({self.n_embd}) must be a multiple of n_head ({self.n_head}): "
-                "the heads share the channels equally"
-            )
-        if not 0.0 <= self.dropout < 1.0:
-            raise ValueError(f"dropout must lie in [0, 1), not {self.dropout}")
-        self.dropout = float(self.dropout)
-
-
-class KVCache:
-    """The keys and values one layer has computed so far.
-
-    A token's key and value never change once it is read, because it sees only its past. Keeping
-    them means that a new token costs one row of attention instead of the whole square.
-    """
-
-    def __init__(self):
-        self.k = None  # (B, nh, tokens read so far, hs)
-        self.v = None
-
-    def __len__(self):
-        return 0 if self.k is None else self.k.size(2)
-
-    def append(self, k, v):
-        """Adds new keys and values, each (B, nh, T, hs); returns all of them."""
-        if self.k is not None:
-            k = torch.cat((self.k, k), dim=2)  # (B, nh, past + T, hs)
-            v = torch.cat((self.v, v), dim=2)
-        self.k, self.v = k, v
-        return k, v
+        check_model(self)
 
 
 class CausalSelfAttention(nn.Module):
@@ -89,7 +55,7 @@ class CausalSelfAttention(nn.Module):
         shape = (B, T, self.n_head, C // self.n_head)
         return tuple(t.view(shape).transpose(1, 2) for t in (q, k, v))
 
-    def forward(self, x, cache: KVCache | None = None):
+    def forward(self, x, cache: "KVCache | None" = None):
         B, T, C = x.shape
         q, k, v = self.heads(x)  # each (B, nh, T, hs)
         if cache is not None:
@@ -143,7 +109,7 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(config.n_embd, bias=config.bias)
         self.mlp = MLP(config)
 
-    def forward(self, x, cache: KVCache | None = None):
+    def forward(self, x, cache: "KVCache | None" = None):
         x = x + self.attn(self.ln_1(x), cache)  # (B, T, C)
         x = x + self.mlp(self.ln_2(x))  # (B, T, C)
         return x
@@ -190,7 +156,7 @@ class GPT(nn.Module):
         x = self.transformer.wte(idx) + self.transformer.wpe(position)  # (B, T, C)
         return self.transformer.drop(x)
 
-    def forward(self, idx, targets=None, caches: list[KVCache] | None = None):
+    def forward(self, idx, targets=None, caches: "list[KVCache] | None" = None):
         """Predicts the next token at every position.
 
         idx: int64 (B, T) with T <= block_size. targets: int64 (B, T), the token that really
@@ -209,7 +175,7 @@ class GPT(nn.Module):
             loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())  # (B*T, V), (B*T,)
         return logits, loss
 
-    def new_caches(self) -> list[KVCache]:
+    def new_caches(self) -> "list[KVCache]":
         """Empty caches, one a layer, for `forward`."""
         return [KVCache() for _ in self.transformer.h]
 
@@ -229,3 +195,26 @@ class GPT(nn.Module):
     def num_params(self) -> int:
         """How many numbers are learnt; the tied matrix counts once, the positions too."""
         return sum(p.numel() for p in self.parameters())
+
+
+class KVCache:
+    """The keys and values one layer has computed so far.
+
+    A token's key and value never change once it is read, because it sees only its past. Keeping
+    them means that a new token costs one row of attention instead of the whole square.
+    """
+
+    def __init__(self):
+        self.k = None  # (B, nh, tokens read so far, hs)
+        self.v = None
+
+    def __len__(self):
+        return 0 if self.k is None else self.k.size(2)
+
+    def append(self, k, v):
+        """Adds new keys and values, each (B, nh, T, hs); returns all of them."""
+        if self.k is not None:
+            k = torch.cat((self.k, k), dim=2)  # (B, nh, past + T, hs)
+            v = torch.cat((self.v, v), dim=2)
+        self.k, self.v = k, v
+        return k, v

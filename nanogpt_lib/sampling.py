@@ -8,32 +8,41 @@ from numbers import Integral, Real
 
 import torch
 
-# What `stream` explains, and the workshop's defaults: lively, rarely nonsense.
-SETTINGS = {
-    "temperature": 0.7,
-    "top_k": 40,
-    "top_p": None,
-    "greedy": False,
-    "seed": None,
-    "unknown": "error",
-    "use_cache": True,
-}
+TOP_K = 40  # the workshop's default, as is the temperature of 0.7: lively, rarely nonsense
 
 
-def generate(model, tokenizer, prompt: str | list[str] = "", max_new_tokens=500, **settings):
+def generate(
+    model,
+    tokenizer,
+    prompt: str | list[str] = "",
+    max_new_tokens: int = 500,
+    *,
+    temperature: float = 0.7,
+    top_k: int | None = TOP_K,
+    top_p: float | None = None,
+    greedy: bool = False,
+    seed: int | None = None,
+    unknown: str = "error",
+    use_cache: bool = True,
+):
     """The prompt and what the model writes after it.
 
-    prompt: a text, or a list of texts that are continued side by side. settings: see `stream`.
-    Returns a text, or a list of them. With a seed, text number i of a list is what prompt
-    number i alone gives with seed + i.
+    prompt: a text, or a list of texts that are continued side by side. The other settings are
+    those of `stream`. Returns a text, or a list of them. With a seed, text number i of a list is
+    what prompt number i alone gives with seed + i.
     """
     prompts = list(prompt) if isinstance(prompt, (list, tuple)) else [prompt]
     if not prompts:
         return []
-    columns = begin(model, tokenizer, prompts, max_new_tokens, settings)
-    new = [[] for _ in prompts]
+    temperature = 0 if greedy else temperature
+    rows = begin(
+        model, tokenizer, prompts, max_new_tokens, temperature, top_k, top_p, seed, unknown
+    )
+    new: list[list[int]] = [[] for _ in prompts]
     with dropout_off(model):
-        for column in columns:
+        for column in continuations(
+            model, rows, max_new_tokens, temperature, top_k, top_p, seed, use_cache
+        ):
             for tokens, token in zip(new, column, strict=True):
                 if token is not None:
                     tokens.append(token)
@@ -41,24 +50,40 @@ def generate(model, tokenizer, prompt: str | list[str] = "", max_new_tokens=500,
     return texts if isinstance(prompt, (list, tuple)) else texts[0]
 
 
-def stream(model, tokenizer, prompt: str = "", max_new_tokens=500, **settings) -> Iterator[str]:
-    """Yields what the model writes after the prompt, a token at a time, as soon as it is there.
+def stream(
+    model,
+    tokenizer,
+    prompt: str = "",
+    max_new_tokens: int = 500,
+    *,
+    temperature: float = 0.7,
+    top_k: int | None = TOP_K,
+    top_p: float | None = None,
+    greedy: bool = False,
+    seed: int | None = None,
+    unknown: str = "error",
+    use_cache: bool = True,
+) -> Iterator[str]:
+    """Yields what the model writes after the prompt, one token at a time, as soon as it is there.
 
-    settings, all optional:
-    temperature: 0.7. Scores are divided by it: below 1 bolder, above 1 wilder, 0 is greedy.
-    top_k: 40. Only so many of the likeliest tokens are in the draw; None for all.
-    top_p: None. Only the likeliest tokens that together reach this probability are in the draw
+    temperature: scores are divided by it. Below 1 is bolder, above 1 wilder, 0 is greedy.
+    top_k: only the k likeliest tokens are in the draw; None means all.
+    top_p: only the likeliest tokens that together reach this probability are in the draw
         (nucleus sampling, Holtzman et al. 2019, arXiv:1904.09751).
-    greedy: False. Always the likeliest token; no chance, no seed.
-    seed: None. The same seed and settings give the same text.
-    unknown: "error". What to do with characters of the prompt that the model does not know; see
+    greedy: always take the likeliest token; no chance, no seed.
+    seed: the same seed and settings give the same text.
+    unknown: what to do with characters of the prompt that the model does not know; see
         `CharTokenizer.encode`.
-    use_cache: True. Keep keys and values instead of computing them again; the same text sooner.
+    use_cache: keep keys and values instead of computing them again; the same text, sooner.
 
     An empty prompt starts from a newline. What no longer fits the context is forgotten, a
     quarter of the context at a time. Raises ValueError for settings that make no sense.
     """
-    columns = begin(model, tokenizer, [prompt], max_new_tokens, settings)
+    temperature = 0 if greedy else temperature
+    rows = begin(
+        model, tokenizer, [prompt], max_new_tokens, temperature, top_k, top_p, seed, unknown
+    )
+    columns = continuations(model, rows, max_new_tokens, temperature, top_k, top_p, seed, use_cache)
     return (tokenizer.decode(column) for column in columns)
 
 
@@ -113,28 +138,22 @@ def is_whole(value) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def begin(model, tokenizer, prompts: list[str], max_new_tokens, settings: dict):
-    """Checks everything, so that errors come before the first token; returns `continuations`."""
-    for name in settings:
-        if name not in SETTINGS:
-            raise TypeError(f"there is no setting {name!r}; there are {', '.join(SETTINGS)}")
-    chosen = SETTINGS | settings
-    temperature = 0 if chosen["greedy"] else chosen["temperature"]
-    top_k, top_p, seed = chosen["top_k"], chosen["top_p"], chosen["seed"]
+def begin(
+    model, tokenizer, prompts, max_new_tokens, temperature, top_k, top_p, seed, unknown
+) -> list[list[int]]:
+    """The prompts' ids. Checks everything, so that errors come before the first token."""
     check_settings(temperature, top_k, top_p)
     if not (is_whole(max_new_tokens) and max_new_tokens >= 0):
         raise ValueError(f"max_new_tokens must be a whole number from 0 up: {max_new_tokens!r}")
     if seed is not None and not (is_whole(seed) and abs(seed) < 2**63):
         raise ValueError(f"seed must be a whole number below 2**63, or None for chance: {seed!r}")
     V = model.config.vocab_size
-    if "top_k" in settings and top_k is not None and top_k > V:
+    if top_k is not None and top_k > V and top_k != TOP_K:
         warnings.warn(f"top_k is {top_k}, but there are only {V} symbols: taking all", stacklevel=3)
     rows = []
-    for prompt in prompts:
-        rows.append(encode_prompt(model, tokenizer, prompt, chosen["unknown"]))
-    return continuations(
-        model, rows, max_new_tokens, temperature, top_k, top_p, seed, chosen["use_cache"]
-    )
+    for prompt in prompts:  # no comprehension: in Python 3.11 it would be one level more to warn at
+        rows.append(encode_prompt(model, tokenizer, prompt, unknown))
+    return rows
 
 
 def encode_prompt(model, tokenizer, text: str, unknown: str) -> list[int]:

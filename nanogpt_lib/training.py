@@ -1,66 +1,49 @@
 """The training loop, and what it needs: a schedule, an optimiser, an evaluation.
 
-`train` holds nothing but the training. Whatever else should happen on the way (progress, plots,
-samples, records, checkpoints) is a callback: see `callbacks`.
+Read `train` and `step` first: they are the loop of notebook 04. Whatever else happens on the way
+(progress, plots, samples, records, checkpoints) is a `Callback`. How a batch that is too large for
+the memory still gives its gradients stands in `machine.gradients`.
 """
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch.nn.utils import clip_grad_norm_
 
-from nanogpt_lib.corpus import BatchSampler, check_length
+from nanogpt_lib.batches import BatchSampler, check_length
+from nanogpt_lib.checks import check_training
 from nanogpt_lib.machine.device import Compute, check_causality, pick_compute
-from nanogpt_lib.machine.pair import Pair, two_pay
+from nanogpt_lib.machine.gradients import compiled, cut, parts, until_it_fits
 from nanogpt_lib.machine.stopsign import StopSign
-from nanogpt_lib.model import GPT, GPTConfig
-
-# On a CPU: so many numbers a layer may have before its batch is cut into parts. 8 MB of float32.
-CACHED = 2_000_000
+from nanogpt_lib.model import GPT
 
 
 @dataclass
 class TrainConfig:
-    """How to train. The defaults are the workshop's."""
+    """How to train. The defaults are the workshop's; `checks.check_training` refuses nonsense."""
 
     max_steps: int = 5000  # optimiser steps; the cosine ends here
     batch_size: int = 64  # sequences a step
-    grad_accum: int | None = None  # parts a batch is computed in; None lets `parts` choose
-    learning_rate: float = 1e-3  # at its highest, after the warm-up; small models bear much
+    grad_accum: int | None = None  # parts a batch is computed in; None: `new_run` chooses them
+    learning_rate: float = 1e-3  # the highest, after the warm-up; small models tolerate more
     min_lr: float = 1e-4  # where the cosine ends; a tenth is usual
     warmup_steps: int = 100  # the first gradients of a random model are wild: start gently
     weight_decay: float = 0.1  # on matrices only
     beta1: float = 0.9
     beta2: float = 0.99  # with few tokens a step, average squared gradients over more steps
-    grad_clip: float = 1.0  # the longest gradient that is let through
+    grad_clip: float = 1.0  # longer gradients are shortened to this length
     eval_interval: int = 250  # steps between evaluations
-    eval_batches: int | None = 20  # batches a quick evaluation looks at; None for all there are
-    max_seconds: float | None = None  # a time limit; `callbacks.TimeBudget` fits the cosine to it
+    eval_batches: int | None = 20  # batches in a quick evaluation; None means the whole split
+    max_seconds: float | None = None  # a time limit; `TimeBudget` fits the cosine to it
     compile: bool = False  # torch.compile: faster on recent GPUs, and needs a C++ compiler
     seed: int = 1337  # of the batches
 
     def __post_init__(self):
-        for name, value in vars(self).items():
-            if hasattr(value, "item"):  # a number of NumPy's; a checkpoint takes plain ones only
-                setattr(self, name, value.item())
-        positive = ("batch_size", "grad_accum", "eval_interval", "learning_rate", "grad_clip")
-        for name in positive:
-            value = getattr(self, name)
-            if not (value is None and name == "grad_accum") and not 0 < value < math.inf:
-                raise ValueError(f"{name} must be a number above 0, not {value}")
-        for name in ("max_steps", "warmup_steps", "min_lr", "weight_decay"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative: {getattr(self, name)}")
-        if not -(2**63) <= self.seed < 2**63:
-            raise ValueError(f"seed must be a whole number below 2**63, not {self.seed}")
-        if self.grad_accum and self.grad_accum > self.batch_size:
-            raise ValueError(
-                f"grad_accum ({self.grad_accum}) cannot exceed batch_size ({self.batch_size}): "
-                "a part of a batch is at least one sequence"
-            )
+        check_training(self)
 
 
 @dataclass
@@ -88,11 +71,12 @@ class Run:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     sampler: BatchSampler
+    forward: Callable  # the model, or its compiled form
     step: int = 0
     seconds: float = 0.0
     lr: float = 0.0  # of the latest step
     loss: torch.Tensor | None = None  # of the latest batch, a scalar; .item() waits for a GPU
-    grad_norm: torch.Tensor | None = None  # before clipping
+    grad_norm: torch.Tensor | None = None  # of the latest step, before clipping
     history: list[Evaluation] = field(default_factory=list)
     stopped: str | None = None  # "finished", "interrupted", "out of time" or "diverged"
 
@@ -171,17 +155,16 @@ def evaluate(model, ids, n_batches=None, batch_size=64, compute: Compute | None 
     return total / count
 
 
-def start(model, train_ids, val_ids, config: TrainConfig, compute: Compute | None = None) -> Run:
+def new_run(model, train_ids, val_ids, config: TrainConfig, compute: Compute | None = None) -> Run:
     """Everything a run needs, before its first step.
 
     train_ids, val_ids: int64 (N,). compute: where and how precisely; chosen here if not given.
     The model is moved there and checked for leaks of the future; a choice that leaks is replaced.
-    Raises corpus.TextError where a split is shorter than a context.
+    Raises checks.TextError if a split is shorter than a context.
     """
     T = model.config.block_size
     check_length(train_ids, val_ids, T)
-    if compute is None:
-        compute = pick_compute(tokens=config.batch_size * T, width=model.config.n_embd)
+    compute = compute or pick_compute(width=model.config.n_embd)
     compute = check_causality(model.to(compute.device), compute)
     train_ids, val_ids = train_ids.to(compute.device), val_ids.to(compute.device)
     grad_accum = config.grad_accum or parts(model.config, config.batch_size, compute.device)
@@ -195,103 +178,71 @@ def start(model, train_ids, val_ids, config: TrainConfig, compute: Compute | Non
         optimizer=make_optimizer(model, config),
         scaler=compute.scaler(),
         sampler=BatchSampler(train_ids, T, config.batch_size, config.seed),
+        forward=model,
     )
 
 
-def parts(size: GPTConfig, batch_size: int, device: torch.device) -> int:
-    """Into how many parts a batch is best cut: 1, 2, 4, ... ("gradient accumulation").
+class Callback:
+    """Does nothing; derive from it and override what you need."""
 
-    A GPU likes a batch whole. A CPU is fastest while a layer's activations stay small: large
-    blocks of memory are handed back to the system after each use, and fetching them anew costs
-    more than the cut does. In 16 parts a `workshop` step takes a fifth of the memory and less
-    time (docs/PERFORMANCE.md). Dropout aside, the gradient is the same up to rounding.
-    """
-    numbers = batch_size * size.block_size * 4 * size.n_embd  # the widest layer's activations
-    n = 1
-    while device.type == "cpu" and numbers / n > CACHED and 2 * n <= batch_size:
-        n *= 2
-    return n
+    def on_start(self, run: Run) -> None:
+        """Before the first step of this call of `train`, also when it resumes."""
+
+    def on_step(self, run: Run) -> None:
+        """After each step."""
+
+    def on_eval(self, run: Run) -> None:
+        """After each evaluation; it is `run.history[-1]`."""
+
+    def on_end(self, run: Run) -> None:
+        """After the last step; `run.stopped` says why it was the last."""
 
 
 def train(run: Run, callbacks=()) -> Run:
-    """Trains to the run's last step; `start` makes a run.
+    """Trains to the run's last step; `new_run` makes a run.
 
-    callbacks: objects like `callbacks.Callback`. Ctrl-C, or the notebook's stop button, ends the
-    training after the current step; nothing is lost, and calling `train` again goes on.
+    callbacks: `Callback` objects. Ctrl-C, or the notebook's stop button, ends the training after
+    the current step. Nothing is lost, and calling `train` again goes on.
     """
-    config, optimizer, scaler = run.config, run.optimizer, run.scaler
     run.model.train()
-    forward = compiled(run) if config.compile else run.model
+    if run.config.compile:
+        run.forward = compiled(run)
     began = time.perf_counter() - run.seconds
     notify(callbacks, "on_start", run)
-    with StopSign() as stop, Pair(two_pay(run)) as pair:
+    with StopSign() as stop:
         while True:
             run.seconds = time.perf_counter() - began
             if evaluation_is_due(run):
-                with pair.apart():
-                    run.history.append(measure(run))
-                    notify(callbacks, "on_eval", run)
-            if run.step >= config.max_steps or stop or out_of_time(run) or diverged(run):
+                run.history.append(measure(run))
+                notify(callbacks, "on_eval", run)
+            run.stopped = reason_to_stop(run, stop)
+            if run.stopped:
                 break
-            run.lr = lr_at(run.step, config)
-            for group in optimizer.param_groups:
-                group["lr"] = run.lr
-            x, y = run.sampler()  # each (B, T)
-            run.loss = backward(run, forward, x, y, pair)
-            scaler.unscale_(optimizer)  # so that the true gradient is clipped
-            run.grad_norm = clip_grad_norm_(run.model.parameters(), config.grad_clip)
-            scaler.step(optimizer)
-            scaler.update()
-            optimizer.zero_grad(set_to_none=True)
-            run.step += 1
+            until_it_fits(step, run)
             notify(callbacks, "on_step", run)
-    run.stopped = why_stopped(run)
     notify(callbacks, "on_end", run)
     return run
 
 
-def backward(run: Run, forward, x, y, pair: Pair | None = None) -> torch.Tensor:
-    """Adds the batch's gradients to the weights' `.grad`, part by part; returns the mean loss.
-
-    pair: two threads to share each part. Where memory runs out the parts are halved: slower,
-    and the same batch.
-    """
-    pair = pair or Pair(active=False)
-    weights = [p for p in run.model.parameters() if p.requires_grad]
-
-    def gradients(some_x, some_y):
-        """What these sequences add to the batch's mean loss, and to its gradients."""
+def step(run: Run) -> None:
+    """One step downhill: the rate, a batch, forward, backward, the clip, the move."""
+    run.lr = lr_at(run.step, run.config)
+    for group in run.optimizer.param_groups:
+        group["lr"] = run.lr
+    x, y = run.sampler()  # each (B, T)
+    run.loss = torch.zeros((), device=x.device)
+    for some_x, some_y in cut(x, y, run.config.grad_accum):  # the whole batch, or part by part
         with run.compute.autocast():
-            _, mean = forward(some_x, some_y)
-        share = mean * (len(some_x) / len(x))  # a mean of the batch, not of the part
-        scaled = run.scaler.scale(share)
-        # A learner may have taken a layer out: its weights have no part in the loss.
-        return share.detach(), torch.autograd.grad(scaled, weights, allow_unused=True)
-
-    while True:
-        try:
-            loss = torch.zeros((), device=x.device)
-            part = math.ceil(len(x) / run.config.grad_accum)  # sequences computed at once
-            for some_x, some_y in zip(x.split(part), y.split(part), strict=True):
-                for share, gradient in pair(gradients, some_x, some_y):
-                    loss += share
-                    for p, g in zip(weights, gradient, strict=True):
-                        if g is not None:
-                            p.grad = g if p.grad is None else p.grad.add_(g)
-            return loss
-        except RuntimeError as error:
-            if not is_out_of_memory(error) or run.config.grad_accum >= len(x):
-                raise
-        run.optimizer.zero_grad(set_to_none=True)
-        run.config.grad_accum = min(2 * run.config.grad_accum, len(x))
-        print(f"Not enough memory: computing each batch in {run.config.grad_accum} parts from now")
-        torch.cuda.empty_cache()
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error of PyTorch says that memory ran out; each device words it its own way."""
-    words = str(error).lower()
-    return any(w in words for w in ("out of memory", "not enough memory", "allocate memory"))
+            _, loss = run.forward(some_x, some_y)  # the mean of this part, nats a token
+        loss = loss * (len(some_x) / len(x))  # the parts' losses add up to the batch's mean
+        run.scaler.scale(loss).backward()  # adds to each weight's .grad; scaled for float16 only
+        run.loss += loss.detach()
+    run.scaler.unscale_(run.optimizer)  # so that the true gradient is clipped
+    run.grad_norm = clip_grad_norm_(run.model.parameters(), run.config.grad_clip)
+    run.scaler.step(run.optimizer)  # optimizer.step(), unless float16 overflowed
+    run.scaler.update()
+    run.optimizer.zero_grad(set_to_none=True)
+    run.step += 1
 
 
 def evaluation_is_due(run: Run) -> bool:
@@ -320,33 +271,15 @@ def out_of_time(run: Run) -> bool:
     return run.config.max_seconds is not None and run.seconds >= run.config.max_seconds
 
 
-def diverged(run: Run) -> bool:
-    """Whether the latest evaluation gave no number: weights that are NaN stay so."""
-    return bool(run.history) and not math.isfinite(run.history[-1].val_loss)
-
-
-def why_stopped(run: Run) -> str:
-    if diverged(run):
-        return "diverged"
+def reason_to_stop(run: Run, stop: StopSign) -> str | None:
+    """One of four reasons to stop, or None to go on."""
+    if run.history and not math.isfinite(run.history[-1].val_loss):
+        return "diverged"  # weights that are NaN stay so
     if run.step >= run.config.max_steps:
         return "finished"
-    return "out of time" if out_of_time(run) else "interrupted"
-
-
-def compiled(run: Run):
-    """The model through torch.compile where that works here; the model itself where not."""
-    try:
-        fast = torch.compile(run.model)
-        part = math.ceil(run.config.batch_size / run.config.grad_accum)
-        x = run.train_ids[: run.model.config.block_size].repeat(part, 1)  # as in training
-        with torch.random.fork_rng(devices=[]), run.compute.autocast():  # as if it had not been
-            fast(x, x)[1].backward()  # compilation happens at the first use
-        run.optimizer.zero_grad(set_to_none=True)
-        return fast
-    except Exception as error:  # no C++ compiler, an old GPU, an unsupported Python, ...
-        run.optimizer.zero_grad(set_to_none=True)
-        print(f"torch.compile does not work here, going on without: {type(error).__name__}")
-        return run.model
+    if out_of_time(run):
+        return "out of time"
+    return "interrupted" if stop else None
 
 
 def notify(callbacks, event: str, run: Run) -> None:

@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from colab_like import HOME, ROOT, cloning_from, execute, first_on_path, publish, said, setup_cell
 
-from nanogpt_lib.shakespeare.fetch import data_dir
+from nanogpt_lib.machine.paths import data_dir
 
 PYTHON = Path(os.environ["COLAB_PYTHON"]).absolute()  # set by `make test-colab`
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))

@@ -15,7 +15,7 @@ from benchmarks.peers import NanoGPT
 from nanogpt_lib.machine.device import pick_compute
 from nanogpt_lib.model import GPT, GPTConfig
 from nanogpt_lib.runs.presets import PRESETS
-from nanogpt_lib.training import start
+from nanogpt_lib.training import new_run
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -93,12 +93,11 @@ def test_the_arithmetic_counts_what_pytorch_counts():
     assert sum(growth.arithmetic(**shape)) == pytest.approx(counter.get_total_flops(), rel=1e-3)
 
 
-@pytest.mark.parametrize("in_two_threads", [False, True])
-def test_a_measured_step_is_a_real_step(in_two_threads):
+def test_a_measured_step_is_a_real_step():
     ids, preset = torch.randint(65, (1000,)), PRESETS["smoke"]
-    run = start(GPT(preset.model), ids, ids, preset.train, pick_compute("cpu", "float32"))
+    run = new_run(GPT(preset.model), ids, ids, preset.train, pick_compute("cpu", "float32"))
     before = {name: p.clone() for name, p in run.model.named_parameters()}
-    assert step.steps(run, 2, in_two_threads)() > 0
+    assert step.steps(run, 2)() > 0
     assert all(not p.equal(before[name]) for name, p in run.model.named_parameters())
     assert all(state["step"] == 2 for state in run.optimizer.state.values())
-    assert "train(start(" in memory.STEPS
+    assert "train(new_run(" in memory.STEPS

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nanogpt_lib.cli import build_parser
-from nanogpt_lib.runs import untrusted as records
+from nanogpt_lib.runs import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
@@ -67,7 +67,7 @@ def test_the_command_line_knows_every_command(page, capsys):
 def test_every_recorded_run_that_is_named_is_there(page):
     for words in commands(page, "nanogpt"):
         if words[0] == "replay" and len(words) > 1:
-            assert words[1] in records.shipped(), words
+            assert words[1] in catalogue.shipped(), words
 
 
 def test_the_makefile_knows_every_target(page):

@@ -6,10 +6,11 @@ It takes no arguments: run it after a record has come, gone or changed.
 import sys
 from pathlib import Path
 
-from nanogpt_lib.runs import untrusted as records
-from nanogpt_lib.runs.callbacks import duration
+from nanogpt_lib.machine.paths import RECORDED
+from nanogpt_lib.runs import catalogue, untrusted
+from nanogpt_lib.runs.wording import duration
 
-README = records.FOLDER / "README.md"
+README = RECORDED / "README.md"
 BEGIN, END = "<!-- table: tools/describe_runs.py -->", "<!-- end of table -->"
 HEADINGS = (
     "record",
@@ -27,11 +28,11 @@ HEADINGS = (
 def table() -> str:
     """A row for each recorded run."""
     rows = [HEADINGS, ["---"] * len(HEADINGS)]
-    for name, path in records.shipped().items():
-        run = records.load(path)
+    for name, path in catalogue.shipped().items():
+        run = untrusted.read(path)
         rows.append(
             (
-                f"[{name}]({path.relative_to(records.FOLDER).as_posix()})",
+                f"[{name}]({path.relative_to(RECORDED).as_posix()})",
                 f"{run.n_params:,}",
                 f"{run.steps:,}",
                 f"{run.best.val_loss:.3f}",
@@ -55,7 +56,7 @@ def with_table(readme: str) -> str:
 def main(path: Path = README) -> int:
     readme = path.read_text(encoding="utf-8")
     path.write_text(with_table(readme), encoding="utf-8", newline="\n")
-    print(f"{path.name}: {len(records.shipped())} records")
+    print(f"{path.name}: {len(catalogue.shipped())} records")
     return 0
 
 

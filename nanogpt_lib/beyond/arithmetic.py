@@ -11,21 +11,18 @@ three of the five columns filled; with four or five they are longer than any tha
     4+1+0=05
     059180¶
 
-`python -m nanogpt_lib.beyond.arithmetic` trains models of both kinds with several seeds and records how
+`python -m experiments arithmetic` trains models of both kinds with several seeds and records how
 they do. Sources: Nye et al. 2021, arXiv:2112.00114 (scratchpads); Lee et al. 2023,
 arXiv:2307.03381 (small models that learn to add, and what the format does).
 """
 
-import argparse
 import random
 import zlib
-from pathlib import Path
 
 import torch
 
 from nanogpt_lib.beyond.finetune import END, pair_batch, tune
 from nanogpt_lib.model import GPT, GPTConfig
-from nanogpt_lib.runs.figures import RECORDS, write_record
 from nanogpt_lib.sampling import generate
 from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import TrainConfig
@@ -151,50 +148,3 @@ def accuracy(model: GPT, style: str, asked) -> float:
     written = answers(model, asked, room=len(STYLES[style](0, 0)))
     graded = [right(text, *p) for text, p in zip(written, asked, strict=True)]
     return sum(graded) / len(graded)
-
-
-def report(style: str, seed: int, tokens: int = TOKENS, tests: int = 200) -> dict:
-    """Teaches a model and tests it: a row of the record."""
-    model, losses = teach(style, tokens, seed)
-    by_columns = [accuracy(model, style, problems(tests, n)) for n in range(1, COLUMNS + 1)]
-    steps, batch = len(losses), len(examples(style)()[0])
-    length = len(prompt_of(0, 0) + STYLES[style](0, 0)) - 1
-    return {
-        "style": style,
-        "seed": seed,
-        "parameters": model.num_params(),
-        "steps": steps,
-        "problems": steps * batch,
-        "tokens": steps * batch * length,
-        "tests": tests,
-        "accuracy": by_columns,  # with 1, 2, ... COLUMNS columns filled
-    }
-
-
-def main(words: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m nanogpt_lib.beyond.arithmetic", description=__doc__
-    )
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--seeds", type=int, default=3, help="models of each style (3)")
-    parser.add_argument("--tokens", type=int, default=TOKENS, help=f"to read ({TOKENS:,})")
-    parser.add_argument("--tests", type=int, default=200, help="problems of each length (200)")
-    parser.add_argument("--out", type=Path, default=RECORDS, help="folder for addition.json")
-    args = parser.parse_args(words)
-    torch.set_flush_denormal(True)  # numbers next to 0 are slow on some processors
-    command = (
-        f"python -m nanogpt_lib.beyond.arithmetic --seeds {args.seeds} --tokens {args.tokens} "
-        f"--tests {args.tests}"
-    )
-    rows = []
-    for seed in range(1, args.seeds + 1):
-        for style in STYLES:
-            rows.append(report(style, seed, args.tokens, args.tests))
-            shares = "  ".join(f"{share:4.0%}" for share in rows[-1]["accuracy"])
-            print(f"{style:10} seed {seed}, 1 to {COLUMNS} columns filled: {shares}", flush=True)
-            write_record(args.out / "addition.json", {"command": command}, rows)  # so far
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,23 +1,19 @@
 """Requests that a tuned Shakespeare model answers: somebody is to say or to ask something.
 
-`python -m nanogpt_lib.beyond.chat` tunes the shipped `pocket` model in three ways and records how often
+`python -m experiments chat` tunes the shipped `pocket` model in three ways, and records how often
 it then does as asked, and how much of Shakespeare it has forgotten.
 """
 
-import argparse
 import random
 import re
 import string
-from pathlib import Path
 
 import torch
 
-from nanogpt_lib.beyond.finetune import END, extend, mixed, pair_batch, tune
-from nanogpt_lib.corpus import BatchSampler, load_corpus, split
-from nanogpt_lib.runs.checkpoint import load_model
-from nanogpt_lib.runs.figures import RECORDS, write_record
+from nanogpt_lib.batches import BatchSampler
+from nanogpt_lib.beyond.finetune import END, mixed, pair_batch, tune
 from nanogpt_lib.sampling import generate
-from nanogpt_lib.training import TrainConfig, evaluate
+from nanogpt_lib.training import TrainConfig
 
 USER, ASSISTANT = "«", "»"  # «request»answer¶
 MARKS = USER + ASSISTANT + END
@@ -183,53 +179,3 @@ def request_sets(text: str, n: int) -> dict[str, list]:
         "new speakers": requests(new, WORDINGS, n),
         "both new": requests(new, NEW_WORDINGS, n),
     }
-
-
-def report(way: str, text: str, steps: int = STEPS, tests: int = 100, batches=None) -> dict:
-    """Tunes `pocket` in one of WAYS and measures it: a row of the record.
-
-    batches: of validation text to evaluate on; all there are if not given.
-    """
-    base, tokenizer, _ = load_model("pocket")
-    torch.manual_seed(1)
-    model, tokenizer = extend(base, tokenizer, MARKS)
-    train_text, val_text = split(text)
-    val_ids = torch.tensor(tokenizer.encode(val_text))
-    sets = request_sets(train_text, tests)
-    before = {name: success(model, tokenizer, asked) for name, asked in sets.items()}
-    loss_before = evaluate(model, val_ids, batches)
-    tune_to_answer(model, tokenizer, train_text, way, steps)
-    return {
-        "way": way,
-        "steps": steps,
-        "learning_rate": WAYS[way][0],
-        "old_rows": WAYS[way][1],
-        "val_loss_before": loss_before,
-        "val_loss_after": evaluate(model, val_ids, batches),
-        "tests": tests,
-        "success_before": before,
-        "success_after": {name: success(model, tokenizer, asked) for name, asked in sets.items()},
-    }
-
-
-def main(words: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m nanogpt_lib.beyond.chat")
-    parser.add_argument("--steps", type=int, default=STEPS, help=f"of tuning ({STEPS})")
-    parser.add_argument("--tests", type=int, default=100, help="requests of each kind (100)")
-    parser.add_argument("--batches", type=int, help="of validation text (all)")
-    parser.add_argument("--out", type=Path, default=RECORDS, help="folder for chat.json")
-    args = parser.parse_args(words)
-    torch.set_flush_denormal(True)  # numbers next to 0 are slow on some processors
-    command = f"python -m nanogpt_lib.beyond.chat --steps {args.steps} --tests {args.tests}"
-    rows = []
-    for way in WAYS:
-        rows.append(report(way, load_corpus(), args.steps, args.tests, args.batches))
-        row = rows[-1]
-        print(f"{way}: {row['val_loss_before']:.3f} -> {row['val_loss_after']:.3f}", end="")
-        print(f", {row['success_after']}", flush=True)
-        write_record(args.out / "chat.json", {"command": command}, rows)  # so far
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

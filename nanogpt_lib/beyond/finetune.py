@@ -65,12 +65,13 @@ def pair_batch(tokenizer, pairs, block_size: int):
     return pad(rows, batch_first=True), pad(targets, batch_first=True, padding_value=IGNORED)
 
 
-def tune(model: GPT, draw, config: TrainConfig, watch=None) -> list[float]:
+def tune(model, draw, config: TrainConfig, watch=None) -> list[float]:
     """Trains a model in place on whatever `draw` gives; returns the loss of every step.
 
-    draw: a function without arguments that gives x and y, both int64 (B, T), on the model's
-    device; see `pair_batch`. config: its steps, learning rates and clipping are used. watch:
-    called as watch(step) every eval_interval steps, to measure on the way.
+    draw: a function without arguments that gives what the model is called with, on its device:
+    x and y, both int64 (B, T), for a GPT; see `pair_batch`. config: its steps, learning rates and
+    clipping are used. watch: called as watch(step) every eval_interval steps, to measure on the
+    way.
     """
     optimizer = make_optimizer(model, config)
     model.train()

@@ -17,14 +17,13 @@ log-spectrogram frames).
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from torch.nn.utils import clip_grad_norm_
 
+from nanogpt_lib.beyond.finetune import IGNORED, tune
 from nanogpt_lib.model import GPT
 from nanogpt_lib.tokenizer import CharTokenizer
-from nanogpt_lib.training import TrainConfig, lr_at, make_optimizer
+from nanogpt_lib.training import TrainConfig
 
 END = "\n"  # a caption begins after one and ends with one
-NO_TARGET = -100  # what cross_entropy leaves out: places after the end of a caption
 
 
 def patches(images, size: int = 2):
@@ -87,7 +86,7 @@ class PrefixGPT(nn.Module):
     def forward(self, pieces, idx, targets=None):
         """Predicts the next token at every word: (B, P, S) and ids (B, T) -> logits (B, T, V).
 
-        targets: int64 (B, T), NO_TARGET where there is nothing to predict. Returns logits and the
+        targets: int64 (B, T), IGNORED where there is nothing to predict. Returns logits and the
         loss, a mean in nats a token, or None without targets; nothing is asked of the pieces.
         """
         x = self.embed(pieces, idx)  # (B, P + T, C)
@@ -97,7 +96,7 @@ class PrefixGPT(nn.Module):
         logits = self.gpt.lm_head(self.gpt.transformer.ln_f(x))  # (B, T, V)
         loss = None
         if targets is not None:
-            loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=NO_TARGET)
+            loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
         return logits, loss
 
     @torch.no_grad()
@@ -132,7 +131,7 @@ def encode_captions(tokenizer: CharTokenizer, captions: list[str], length: int):
     """
     end = tokenizer.encode(END)[0]
     idx = torch.full((len(captions), length), end)
-    targets = torch.full((len(captions), length), NO_TARGET)
+    targets = torch.full((len(captions), length), IGNORED)
     for i, caption in enumerate(captions):
         ids = torch.tensor(tokenizer.encode(END + caption + END))
         if len(ids) - 1 > length:
@@ -142,30 +141,20 @@ def encode_captions(tokenizer: CharTokenizer, captions: list[str], length: int):
     return idx, targets
 
 
-def fit(model, pieces, idx, targets, config: TrainConfig, watch=None) -> list[float]:
+def fit(model: PrefixGPT, pieces, idx, targets, config: TrainConfig) -> list[float]:
     """Trains a PrefixGPT on pairs, picked at random; returns the loss of each step.
 
     pieces: (N, P, S). idx, targets: (N, T) each, of `encode_captions`. config: its max_steps,
-    batch_size, rates, clipping and seed are used. watch: called with (step, losses) after each
-    step. Weights whose requires_grad is False stay as they are.
+    batch_size, rates, clipping and seed are used. Weights whose requires_grad is False stay as
+    they are.
     """
-    optimizer, losses = make_optimizer(model, config), []
     dice = torch.Generator().manual_seed(config.seed)
-    model.train()
-    for step in range(config.max_steps):
-        for group in optimizer.param_groups:
-            group["lr"] = lr_at(step, config)
+
+    def draw():
         some = torch.randint(len(pieces), (config.batch_size,), generator=dice)  # (B,)
-        _, loss = model(pieces[some], idx[some], targets[some])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        clip_grad_norm_(model.parameters(), config.grad_clip)
-        optimizer.step()
-        losses.append(loss.item())
-        if watch:
-            watch(step + 1, losses)
-    model.eval()
-    return losses
+        return pieces[some], idx[some], targets[some]
+
+    return tune(model, draw, config)
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ The model writes several answers to each problem, each is given a reward, and ev
 answer is made likelier if that answer did better than the others to the same problem, less
 likely if it did worse. No worked examples are needed, only a way to tell a good answer.
 
-`python -m nanogpt_lib.beyond.rl` lets models practise for two rewards, with several seeds, and records
+`python -m experiments rl` lets models practise for two rewards, with several seeds, and records
 what becomes of them.
 
 Sources: Williams 1992, "Simple statistical gradient-following algorithms for connectionist
@@ -13,11 +13,9 @@ every batch is used for one step only, the ratio of new to old chances is 1 and 
 the pull towards the old model (KL) is left out.
 """
 
-import argparse
 import copy
 import random
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +24,6 @@ from torch.nn.utils import clip_grad_norm_
 from nanogpt_lib.beyond import arithmetic
 from nanogpt_lib.beyond.finetune import END, IGNORED, pair_batch, tune
 from nanogpt_lib.model import GPT
-from nanogpt_lib.runs.figures import RECORDS, write_record
 from nanogpt_lib.training import TrainConfig, make_optimizer
 
 
@@ -167,53 +164,3 @@ def measure(model: GPT, asked, seed: int = 1) -> dict[str, float]:
         "right": sum(arithmetic.right(w, *p) for w, p in zip(written, asked, strict=True)) / n,
         "in steps": sum("+" in w for w in written) / n,
     }
-
-
-def measure_all(model: GPT, tests: int) -> list[dict]:
-    """`measure` with 1, 2, ... COLUMNS columns filled."""
-    columns = range(1, arithmetic.COLUMNS + 1)
-    return [measure(model, arithmetic.problems(tests, n)) for n in columns]
-
-
-def report(seed: int, tokens: int, config: RLConfig, tests: int) -> list[dict]:
-    """Teaches a model, and lets copies of it practise for each reward: rows of the record."""
-    adder, _ = arithmetic.teach("scratchpad", tokens, seed)
-    tuned = undecided(adder, seed)
-    rows = [{"seed": seed, "practised for": "nothing", "tests": measure_all(tuned, tests)}]
-    for name, reward in REWARDS.items():
-        model = copy.deepcopy(tuned)
-        history = practise(model, reward, config)
-        tested = measure_all(model, tests)
-        rows.append({"seed": seed, "practised for": name, "rewards": history, "tests": tested})
-    return rows
-
-
-def main(words: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m nanogpt_lib.beyond.rl")
-    parser.add_argument("--seeds", type=int, default=3, help="models (3)")
-    parser.add_argument(
-        "--tokens", type=int, default=arithmetic.TOKENS, help="that the model is taught with"
-    )
-    parser.add_argument("--steps", type=int, default=RLConfig.steps, help="of practice")
-    parser.add_argument("--tests", type=int, default=100, help="problems of each length (100)")
-    parser.add_argument("--out", type=Path, default=RECORDS, help="folder for practice.json")
-    args = parser.parse_args(words)
-    torch.set_flush_denormal(True)  # numbers next to 0 are slow on some processors
-    command = (
-        f"python -m nanogpt_lib.beyond.rl --seeds {args.seeds} --tokens {args.tokens} "
-        f"--steps {args.steps} --tests {args.tests}"
-    )
-    rows = []
-    for seed in range(1, args.seeds + 1):
-        config = RLConfig(steps=args.steps, seed=seed)
-        new = report(seed, args.tokens, config, args.tests)
-        for row in new:
-            shares = "  ".join(f"{test['right']:4.0%}" for test in row["tests"])
-            print(f"seed {seed}, practised for {row['practised for']:11} {shares}", flush=True)
-        rows += new
-        write_record(args.out / "practice.json", {"command": command}, rows)  # so far
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

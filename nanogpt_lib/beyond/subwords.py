@@ -1,31 +1,25 @@
 """Characters against pieces of words: what can be compared, and the runs that compare it.
 
-`nanogpt_lib/recorded/subwords` holds the records of models that were given the same training arithmetic and
-differ in their vocabulary, and in how much text there was to learn from.
-`python -m nanogpt_lib.beyond.subwords` makes them all anew, in about five minutes on one core; with names
-behind it, only those.
+`recorded/subwords` holds the records of models that were given the same training arithmetic. They
+differ in their vocabulary, and in how much text there was to learn from. Made by
+`python -m experiments subwords`.
 """
 
-import argparse
 import copy
 import math
-import os
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import torch
 
 from nanogpt_lib.bpe import BPETokenizer
-from nanogpt_lib.corpus import fingerprint, load_corpus, split
+from nanogpt_lib.corpus import load_corpus, split
 from nanogpt_lib.machine.device import pick_compute
-from nanogpt_lib.machine.host import machine, versions
 from nanogpt_lib.machine.paths import RECORDED
 from nanogpt_lib.model import GPT, GPTConfig
-from nanogpt_lib.ngram import keys, ladder
-from nanogpt_lib.runs import record as runlog
-from nanogpt_lib.runs.callbacks import Callback, Record, WriteSample
+from nanogpt_lib.ngram import keys
+from nanogpt_lib.runs.record import Record, read
 from nanogpt_lib.tokenizer import CharTokenizer
-from nanogpt_lib.training import Run, TrainConfig, evaluate, start, train
+from nanogpt_lib.training import Callback, Run, TrainConfig, evaluate, new_run
 
 FOLDER = RECORDED / "subwords"
 CHARACTERS = 65  # the vocabulary that stands for CharTokenizer
@@ -67,7 +61,7 @@ def pairs_covered(train_ids, val_ids, vocab_size: int) -> float:
 
 
 @dataclass(frozen=True)
-class Case:
+class Setting:
     """A run: its vocabulary, how much it may learn from, and how much it may compute."""
 
     vocab_size: int
@@ -75,12 +69,12 @@ class Case:
     flops: float = FLOPS
 
 
-def cases() -> dict[str, Case]:
+def settings() -> dict[str, Setting]:
     """All runs by name: three vocabularies, two lengths of text."""
     found = {}
     for length, train_chars in {"1mb": None, "50kb": 50_000}.items():
         for vocab_size in (CHARACTERS, 512, 4096):
-            found[f"{family(vocab_size)}-{length}"] = Case(vocab_size, train_chars)
+            found[f"{family(vocab_size)}-{length}"] = Setting(vocab_size, train_chars)
     return found
 
 
@@ -88,12 +82,12 @@ def family(vocab_size: int) -> str:
     return "characters" if vocab_size == CHARACTERS else f"bpe-{vocab_size}"
 
 
-CASES = cases()
+SETTINGS = settings()
 
 
 @dataclass
 class Trial:
-    """A case that is ready to be trained: `train(trial.run)`, and then `result(trial)`."""
+    """A setting that is ready to be trained: `train(trial.run)`, and then `result(trial)`."""
 
     run: Run
     tokenizer: CharTokenizer | BPETokenizer
@@ -101,27 +95,27 @@ class Trial:
     val_chars: int
 
 
-def prepare(case: Case) -> Trial:
-    """Tokenizer, model and steps of a case.
+def prepare(setting: Setting) -> Trial:
+    """Tokenizer, model and steps of a setting.
 
     Held equal: the flops of the training, how many characters a context covers (as nearly as
     whole tokens can), how many contexts a step sees, the model's layers and width, the seed, and
     the rates. The vocabulary is learnt from nothing but the text that is trained on.
     """
     train_text, val_text = split(load_corpus())
-    train_text = train_text[: case.train_chars]
-    if case.vocab_size == CHARACTERS:
+    train_text = train_text[: setting.train_chars]
+    if setting.vocab_size == CHARACTERS:
         tokenizer = CharTokenizer.train(load_corpus())  # so that none is unknown later
     else:
-        tokenizer = BPETokenizer.train(train_text, case.vocab_size)
+        tokenizer = BPETokenizer.train(train_text, setting.vocab_size)
     train_ids = torch.tensor(tokenizer.encode(train_text))
     val_ids = torch.tensor(tokenizer.encode(val_text))
     context = max(1, round(CONTEXT * len(train_ids) / len(train_text)))  # in tokens
     size = replace(SIZE, vocab_size=tokenizer.vocab_size, block_size=context)
-    steps = round(case.flops / (flops_per_token(size) * TRAINING.batch_size * context))
+    steps = round(setting.flops / (flops_per_token(size) * TRAINING.batch_size * context))
     config = replace(TRAINING, max_steps=steps, eval_interval=math.ceil(steps / EVALUATIONS))
     torch.manual_seed(config.seed)
-    run = start(GPT(size), train_ids, val_ids, config, pick_compute("cpu", "float32"))
+    run = new_run(GPT(size), train_ids, val_ids, config, pick_compute("cpu", "float32"))
     return Trial(run, tokenizer, len(train_text), len(val_text))
 
 
@@ -137,7 +131,7 @@ class KeepBest(Callback):
 
 
 def result(trial: Trial) -> dict:
-    """What a trained case is worth: the last line of its record.
+    """What a trained setting is worth: the last line of its record.
 
     "bits" is what counts: bits a character over the whole validation split.
     """
@@ -156,75 +150,6 @@ def result(trial: Trial) -> dict:
     }
 
 
-def load(name: str) -> runlog.Record:
-    """The recorded run of that name, a key of CASES; its `result` is that of `result`."""
-    return runlog.read(FOLDER / f"{name}.jsonl")
-
-
-def make(name: str, folder: Path = FOLDER, flops: float | None = None, callbacks=()) -> Path:
-    """Trains a case and records it in `folder`; returns the record's path.
-
-    flops: fewer than the case has, for a trial.
-    """
-    case = CASES[name] if flops is None else replace(CASES[name], flops=flops)
-    trial = prepare(case)
-    run = trial.run
-    path = folder / f"{name}.jsonl"
-    partial = path.with_suffix(".part")
-    partial.unlink(missing_ok=True)
-    first_line = {
-        "type": "run",
-        "format": runlog.FORMAT,
-        "started": runlog.now(),
-        "preset": "subwords",
-        "command": f"python -m nanogpt_lib.beyond.subwords {name}",
-        "text": {
-            "name": "Tiny Shakespeare",
-            "sha256": fingerprint(load_corpus()),
-            "train_tokens": len(run.train_ids),
-            "val_tokens": len(run.val_ids),
-        },
-        "model": asdict(run.model.config) | {"n_params": run.model.num_params()},
-        "train_config": asdict(run.config),
-        "compute": str(run.compute),
-        "machine": machine(),
-        "versions": versions(),
-        "ladder": ladder(run.train_ids, run.val_ids, trial.tokenizer.vocab_size, 1, "token"),
-    }
-    runlog.write_line(partial, first_line)
-    train(run, (KeepBest(), WriteSample(trial.tokenizer), Record(partial), *callbacks))
-    runlog.write_line(partial, result(trial))
-    os.replace(partial, path)
-    return path
-
-
-class Tell(Callback):
-    """A line for each evaluation."""
-
-    def on_eval(self, run):
-        p = run.history[-1]
-        print(f"  step {p.step:>5,}  train {p.train_loss:.3f}  val {p.val_loss:.3f}", flush=True)
-
-
-def main(argv=None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m nanogpt_lib.beyond.subwords", description="Makes these records anew."
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CASES) + " (all)")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help=f"default: {FOLDER}")
-    parser.add_argument("--flops", type=float, help="fewer of them, for a trial")
-    args = parser.parse_args(argv)
-    for name in args.names:
-        if name not in CASES:
-            parser.error(f"there is no case {name!r}; there are {', '.join(CASES)}")
-    for name in args.names or CASES:
-        print(name, flush=True)
-        path = make(name, args.folder, args.flops, [Tell()])
-        made = runlog.read(path).result
-        print(f"  {made['bits']:.3f} bits a character, text read {made['times_read']:.1f} times")
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)  # so small a model gains little from more
-    torch.set_flush_denormal(True)
-    main()
+def recorded(name: str) -> Record:
+    """The recorded run of that name, a key of SETTINGS; its `result` is that of `result`."""
+    return read(FOLDER / f"{name}.jsonl")

@@ -1,31 +1,22 @@
 """The curve clinic: training runs with one real fault each, their records, and a healthy run.
 
-`nanogpt_lib/recorded/clinic` holds the records, in the format of `runlog`; what ails a patient stands only in
-its last line, which `diagnosis` reads. `python -m nanogpt_lib.course.clinic` makes them all anew, in
-about 20 minutes on one core; with names behind it, only those.
+`recorded/clinic` holds the records, in the format of `runs.record`. The diagnosis stands only in a
+record's last line, which `diagnosis` reads. Made by `python -m experiments clinic`.
 
 Nothing in the library is broken for it: each fault is put into a run from outside.
 """
 
-import argparse
 import json
-import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import torch
 
-from nanogpt_lib.corpus import fingerprint, load_corpus, split
-from nanogpt_lib.machine.device import pick_compute
-from nanogpt_lib.machine.host import machine, versions
+from nanogpt_lib.corpus import load_corpus, split
 from nanogpt_lib.machine.paths import RECORDED
-from nanogpt_lib.milestones import shakespeare_ladder
 from nanogpt_lib.model import GPT, CausalSelfAttention, GPTConfig
-from nanogpt_lib.runs import record as runlog
-from nanogpt_lib.runs.callbacks import Callback, Record, WriteSample
-from nanogpt_lib.tokenizer import CharTokenizer
-from nanogpt_lib.training import Run, TrainConfig, evaluate, start, train
+from nanogpt_lib.runs.record import Record, read
+from nanogpt_lib.training import Run, TrainConfig
 
 FOLDER = RECORDED / "clinic"
 PROMPT = "First Citizen:\nBefore we"  # every sample goes on from here
@@ -41,18 +32,6 @@ TRAINING = TrainConfig(
     eval_interval=100,
     eval_batches=2,
 )
-
-
-class LookOften(Callback):
-    """Evaluates ten times as often up to the usual first evaluation: most happens there."""
-
-    def on_start(self, run):
-        self.interval = run.config.eval_interval
-        run.config.eval_interval = self.interval // 10
-
-    def on_step(self, run):
-        if run.step == self.interval:
-            run.config.eval_interval = self.interval
 
 
 class Unmasked(CausalSelfAttention):
@@ -74,7 +53,7 @@ class Unshifted(GPT):
 
 
 def take_the_mask_away(run: Run) -> None:
-    # Done once the run has started: `training.start` notices such a model and refuses it.
+    # Done once the run has started: `training.new_run` notices such a model and refuses it.
     for block in run.model.transformer.h:
         block.attn.__class__ = Unmasked
 
@@ -146,9 +125,9 @@ PATIENTS = [name for name in CASES if name.startswith("patient-")]
 ILLNESSES = sorted(CASES[name].illness for name in PATIENTS)
 
 
-def load(name: str) -> runlog.Record:
+def recorded(name: str) -> Record:
     """The recorded run of that name, a key of CASES."""
-    return runlog.read(FOLDER / f"{name}.jsonl")
+    return read(FOLDER / f"{name}.jsonl")
 
 
 def diagnosis(name: str) -> dict:
@@ -174,88 +153,3 @@ def texts(case: Case, text: str) -> tuple[str, str, str]:
 def training_text(name: str) -> str:
     """The text that a case was trained on."""
     return texts(CASES[name], load_corpus())[0]
-
-
-def make(name: str, folder: Path = FOLDER, steps: int | None = None, callbacks=()) -> Path:
-    """Trains a case and records it in `folder`; returns the record's path.
-
-    steps: fewer than the case has, for a trial.
-    """
-    case = CASES[name]
-    text = load_corpus()
-    tokenizer = CharTokenizer.train(text)
-    ids = (torch.tensor(tokenizer.encode(part)) for part in texts(case, text))
-    train_ids, val_ids, unseen = ids
-    size, config = replace(SIZE, **case.size), replace(TRAINING, **case.training)
-    config.max_steps = steps or config.max_steps
-    torch.manual_seed(config.seed)
-    compute = pick_compute("cpu", "float32")
-    run = start(GPT(size), train_ids, val_ids, config, compute)
-    if case.break_it:
-        case.break_it(run)
-    path = folder / f"{name}.jsonl"
-    partial = path.with_suffix(".part")
-    partial.unlink(missing_ok=True)
-    first_line = {
-        "type": "run",
-        "format": runlog.FORMAT,
-        "started": runlog.now(),
-        "preset": "clinic",
-        "command": f"python -m nanogpt_lib.course.clinic {name}",
-        "prompt": PROMPT,
-        "text": {
-            "name": "Tiny Shakespeare",
-            "sha256": fingerprint(text),
-            "train_tokens": len(train_ids),
-            "val_tokens": len(val_ids),
-        },
-        "model": asdict(size) | {"n_params": run.model.num_params()},
-        "train_config": asdict(config),
-        "compute": str(compute),
-        "machine": machine(),
-        "versions": versions(),
-        "ladder": list(shakespeare_ladder()),  # of the whole text: the landmarks of the course
-    }
-    runlog.write_line(partial, first_line)
-    train(run, (LookOften(), WriteSample(tokenizer, PROMPT, SAMPLE), Record(partial), *callbacks))
-    sound = GPT(size)  # the same weights, and nothing broken
-    sound.load_state_dict(run.model.state_dict())
-    last_line = {"type": "diagnosis", "illness": case.illness, "fault": case.fault}
-    last_line["honest_loss"] = evaluate(sound, unseen)
-    runlog.write_line(partial, last_line)
-    os.replace(partial, path)
-    return path
-
-
-class Tell(Callback):
-    """A line for each evaluation."""
-
-    def on_eval(self, run):
-        p = run.history[-1]
-        start = repr(p.sample[len(PROMPT) :][:50])
-        print(f"  step {p.step:>5,}  train {p.train_loss:.3f}  val {p.val_loss:.3f}  {start}")
-
-
-def main(argv=None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m nanogpt_lib.course.clinic",
-        description="Makes the records of the clinic anew.",
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CASES) + " (all)")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help=f"default: {FOLDER}")
-    parser.add_argument("--steps", type=int, help="fewer steps, for a trial")
-    args = parser.parse_args(argv)
-    for name in args.names:
-        if name not in CASES:
-            parser.error(f"there is no case {name!r}; there are {', '.join(CASES)}")
-    for name in args.names or CASES:
-        print(name)
-        path = make(name, args.folder, args.steps, [Tell()])
-        print(f"  {path}, {path.stat().st_size / 1000:.0f} kB")
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)  # so small a model gains little from more
-    # Gradients of a loss of 0.001 lie below 1e-38; processors take ten times as long for those.
-    torch.set_flush_denormal(True)
-    main()

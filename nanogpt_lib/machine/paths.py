@@ -38,4 +38,11 @@ def runs_dir() -> Path:
     """
     if os.environ.get("NANOGPT_RUNS"):
         return Path(os.environ["NANOGPT_RUNS"]).expanduser()
-    return (checkout(Path.cwd()) or Path.cwd()) / "runs"
+    root = checkout(Path.cwd())
+    return root / "runs" if root and root != Path.cwd() else Path("runs")  # short where it can be
+
+
+def advice(target: str, plain: str) -> str:
+    """What to type: `make TARGET` in a checkout with its Makefile, else a plain command."""
+    here = checkout(Path.cwd())
+    return f"make {target}" if here and (here / "Makefile").is_file() else plain

@@ -6,7 +6,7 @@ As in `plots`, every function returns a matplotlib Figure and shows nothing by i
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from nanogpt_lib.plots import BEST, RATE, TRAIN, VALIDATION
+from nanogpt_lib.plots.style import BEST, RATE, TRAIN, VALIDATION
 
 PAPER = "Greys"  # ink is dark, as on paper
 GLOW = "Oranges"  # where attention is

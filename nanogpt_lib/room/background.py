@@ -17,11 +17,13 @@ import psutil
 from nanogpt_lib.machine.files import whole_file
 from nanogpt_lib.machine.paths import LIBRARY, runs_dir
 from nanogpt_lib.plots import loss_figure, summary
-from nanogpt_lib.room.live import in_notebook, in_words, png, show
+from nanogpt_lib.room.display import in_notebook, png, show
+from nanogpt_lib.room.live import in_words
 from nanogpt_lib.room.replay import Playback
-from nanogpt_lib.runs import record as runlog
-from nanogpt_lib.runs.callbacks import copy_run, duration, left
+from nanogpt_lib.runs import record
+from nanogpt_lib.runs.callbacks import copy_run
 from nanogpt_lib.runs.checkpoint import LAST, PREVIOUS
+from nanogpt_lib.runs.wording import duration, left
 from nanogpt_lib.training import TrainConfig
 
 PROCESS, LOG = "process.json", "log.txt"
@@ -48,7 +50,7 @@ def start_or_resume(preset: str, copy_to: str | Path | None = None) -> Path:
         print(f"It was cut off and goes on. {where(folder)}")
     else:
         # Ended before anything was saved: its record, at most a first line, is in the way.
-        (folder / runlog.RECORD).unlink(missing_ok=True)
+        (folder / record.RECORD).unlink(missing_ok=True)
         launch(folder, ["train", f"--preset={preset}", f"--out={folder.absolute()}"], copy_to)
         print(f"Started: {preset}, in a process of its own.")
     return folder
@@ -97,8 +99,8 @@ def resumable(folder: str | Path) -> bool:
 def finished(folder: str | Path) -> bool:
     """Whether a run has come to its end, and not only to a stop."""
     try:
-        end = runlog.read(folder).end
-    except runlog.RecordError:
+        end = record.read(folder).end
+    except record.RecordError:
         return False
     return bool(end) and end["stopped"] != "interrupted"
 
@@ -106,15 +108,15 @@ def finished(folder: str | Path) -> bool:
 def as_recorded(folder: str | Path) -> Playback | None:
     """How far a run has come by its record: its latest evaluation. None before the first."""
     try:
-        record = runlog.read(folder)
-    except runlog.RecordError:
+        kept = record.read(folder)
+    except record.RecordError:
         return None
-    if not record.history:
+    if not kept.history:
         return None
-    last = record.history[-1]
-    run = Playback(TrainConfig(**record.train_config), last.step, last.seconds, record.history)
-    if record.end:
-        run.step, run.seconds = record.end["step"], record.end["seconds"]
+    last = kept.history[-1]
+    run = Playback(TrainConfig(**kept.train_config), last.step, last.seconds, kept.history)
+    if kept.end:
+        run.step, run.seconds = kept.end["step"], kept.end["seconds"]
     return run
 
 
@@ -133,7 +135,7 @@ def look_in(folder: str | Path) -> None:
         print("It is getting ready. Look in again in a few seconds.")
     elif run:
         run.stopped = "finished" if finished(folder) else "stopped"
-        about = runlog.read(folder).about
+        about = record.read(folder).about
         if in_notebook():
             title = f"{about['preset']}, in the background"
             figure = loss_figure(run.history, run.config, about["ladder"], title, landmarks=True)

@@ -15,12 +15,13 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from nanogpt_lib import plots
+from nanogpt_lib.machine.paths import runs_dir
 from nanogpt_lib.milestones import FLOOR, is_shakespeare, read_loss
-from nanogpt_lib.room.live import png, show
-from nanogpt_lib.runs import untrusted as records
-from nanogpt_lib.runs.callbacks import duration
+from nanogpt_lib.room.display import png, show
+from nanogpt_lib.runs import catalogue, record, untrusted
 from nanogpt_lib.runs.record import RecordError
 from nanogpt_lib.runs.untrusted import Recorded
+from nanogpt_lib.runs.wording import duration
 
 # What runs are compared by: what an evaluation calls it, and what the axis does.
 BY = {
@@ -145,18 +146,18 @@ def compare(*runs: str | Path, by: str = "tokens") -> Comparison:
     """Puts many runs on one plot and in one table, the lowest validation loss first.
 
     runs: run folders, record files, names of recorded runs, or folders of any of these, which
-    are searched deeply; everything in `runs/` if none is given. A run is called by its folder or
-    its file. by: what the curves are drawn over, "tokens", "steps" or "seconds".
+    are searched deeply; everything in `runs_dir()` if none is given. A run is called by its
+    folder or its file. by: what the curves are drawn over, "tokens", "steps" or "seconds".
 
     A record that cannot be read is skipped and named. Runs over another text than most are shown,
-    but have no rank. Raises runlog.RecordError where no record at all is left.
+    but have no rank. Raises record.RecordError where no record at all is left.
     """
     if by not in BY:
         raise ValueError(f"by must be one of {', '.join(BY)}, not {by!r}")
     read, skipped = {}, []
-    for path in records.find_all(runs or ["runs"]):
+    for path in catalogue.find_all(runs or [runs_dir()]):
         try:
-            read[path] = records.load(path)
+            read[path] = untrusted.read(path)
         except RecordError as error:
             skipped.append(str(error))
     if not read:
@@ -208,10 +209,9 @@ def why_not(run: Recorded, usual: tuple) -> str | None:
 
 def tell_apart(paths: list[Path]) -> list[str]:
     """A name for each record: its folder's or its file's, with parents where two are alike."""
-    names = {path: records.name_of(path) for path in paths}
+    names = {path: catalogue.name_of(path) for path in paths}
     folders = {
-        path: path.absolute().parents[1 if path.name == records.runlog.RECORD else 0]
-        for path in paths
+        path: path.absolute().parents[1 if path.name == record.RECORD else 0] for path in paths
     }
     while True:
         alike = {name for name, count in Counter(names.values()).items() if count > 1}
@@ -225,7 +225,7 @@ def tell_apart(paths: list[Path]) -> list[str]:
     for path, name in names.items():  # alice.jsonl beside alice/run.jsonl
         seen[name] += 1
         names[path] = name if seen[name] == 1 else f"{name} ({seen[name]})"
-    return [records.clean(name, one_line=True) for name in names.values()]
+    return [untrusted.clean(name, one_line=True) for name in names.values()]
 
 
 def quiet():

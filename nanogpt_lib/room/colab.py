@@ -9,8 +9,9 @@ import torch
 
 from nanogpt_lib.corpus import load_corpus
 from nanogpt_lib.machine.device import Compute, pick_compute
-from nanogpt_lib.runs.callbacks import duration
-from nanogpt_lib.runs.presets import PRESETS, seconds_per_step
+from nanogpt_lib.runs.pace import seconds_per_step
+from nanogpt_lib.runs.presets import PRESETS, Preset
+from nanogpt_lib.runs.wording import duration
 from nanogpt_lib.shakespeare.fetch import CorpusError
 
 NO_GPU = """\
@@ -26,19 +27,20 @@ def main() -> int:
         print(error)
         return 1
     print(f"Text: Tiny Shakespeare, {len(text):,} characters")
-    compute = pick_compute()
+    device = pick_compute().device.type
+    preset = PRESETS["pocket" if device == "cpu" else "workshop"]
+    compute = pick_compute(device, width=preset.model.n_embd)
     print(f"Computing on {compute}")
     if compute.dtype == torch.float16:
         print("float16 cannot hold very small gradients, so the loss is scaled up for the way back")
     if compute.device.type == "cpu":
         print(NO_GPU)
-    print(expected(compute), flush=True)
+    print(expected(preset, compute), flush=True)
     return 0
 
 
-def expected(compute: Compute) -> str:
-    """How long the training takes that the course does on such a device, from a few real steps."""
-    preset = PRESETS["pocket" if compute.device.type == "cpu" else "workshop"]
+def expected(preset: Preset, compute: Compute) -> str:
+    """How long the course's training takes on such a device, from a few real steps."""
     step, steps = seconds_per_step(preset, compute), preset.train.max_steps
     total = duration(step * steps * 1.1)  # a tenth for its evaluations
     return (

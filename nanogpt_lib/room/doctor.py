@@ -6,13 +6,17 @@ from pathlib import Path
 
 import psutil
 
-from nanogpt_lib.corpus import TextError, load_corpus
+from nanogpt_lib.checks import TextError
+from nanogpt_lib.corpus import load_corpus
 from nanogpt_lib.machine.device import check_causality, pick_compute
 from nanogpt_lib.machine.host import machine, versions
+from nanogpt_lib.machine.paths import advice, data_dir
 from nanogpt_lib.model import GPT, GPTConfig
-from nanogpt_lib.runs.callbacks import duration
-from nanogpt_lib.runs.presets import PRESETS, seconds_per_step
-from nanogpt_lib.shakespeare import fetch as sources
+from nanogpt_lib.runs.pace import seconds_per_step
+from nanogpt_lib.runs.presets import PRESETS
+from nanogpt_lib.runs.wording import duration
+from nanogpt_lib.shakespeare import FILE_NAME
+from nanogpt_lib.shakespeare.fetch import CorpusError
 from nanogpt_lib.tokenizer import CharTokenizer
 
 COURSE = ("ipywidgets", "jupyterlab", "ipykernel", "nbval")  # Colab has not all of them
@@ -39,7 +43,7 @@ def examine_python():
         yield (
             NOTE,
             f"no virtual environment: {sys.executable}",
-            ("fine in Colab; elsewhere use .venv/bin/python, which `make setup` makes"),
+            f"fine in Colab; elsewhere: {advice('setup', 'python -m venv .venv')}",
         )
 
 
@@ -47,12 +51,13 @@ def examine_packages():
     found = versions()
     del found["python"]
     for name, version in found.items():
+        remedy = advice("setup", f"pip install {name}")
         if version:
             yield OK, f"{name} {version}", None
         elif name in COURSE:
-            yield NOTE, f"{name} is missing: only the notebooks need it", "make setup"
+            yield NOTE, f"{name} is missing: only the notebooks need it", remedy
         else:
-            yield FIX, f"{name} is missing", f"pip install {name}, or everything: make setup"
+            yield FIX, f"{name} is missing", remedy
 
 
 def examine_machine():
@@ -70,14 +75,14 @@ def examine_machine():
 
 
 def examine_text(text: str | None):
-    path = sources.data_dir() / sources.FILE_NAME
+    path = data_dir() / FILE_NAME
     if text is None and not path.exists():
         yield NOTE, "Tiny Shakespeare is not here yet", "nanogpt data fetches it (once)"
         return
     try:
         characters = load_corpus(text)
         tokenizer = CharTokenizer.train(characters)
-    except (TextError, sources.CorpusError, ValueError) as error:
+    except (TextError, CorpusError, ValueError) as error:
         yield FIX, "the text cannot be used", str(error)
         return
     name = text or "Tiny Shakespeare"
@@ -102,7 +107,7 @@ def examine_compute(device: str):
     else:
         yield NOTE, sound.reason, f"training will use {sound.device.type}, {sound.dtype}"
     pocket = PRESETS["pocket"]
-    step = seconds_per_step(pocket, compute)
+    step = seconds_per_step(pocket, pick_compute(device, width=pocket.model.n_embd))
     total = duration(step * pocket.train.max_steps * 1.1)
     yield (
         OK,

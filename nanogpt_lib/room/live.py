@@ -1,18 +1,17 @@
 """The loss curve while it grows: a picture in a notebook, lines of text anywhere else."""
 
-import base64
-import io
-import sys
 import time
 
 import torch
 
 from nanogpt_lib.milestones import read_loss, shakespeare_ladder
 from nanogpt_lib.plots import loss_figure, summary
-from nanogpt_lib.runs.callbacks import Callback, Progress, left
-from nanogpt_lib.training import Run
+from nanogpt_lib.room.display import in_notebook, png, show
+from nanogpt_lib.runs.callbacks import Progress
+from nanogpt_lib.runs.wording import left
+from nanogpt_lib.training import Callback, Run
 
-SECONDS = 1.0  # between two refreshments
+SECONDS = 1.0  # between two refreshes
 SHARE = 0.1  # of the time may go into pictures, so that a slow machine trains rather than draws
 
 
@@ -106,30 +105,3 @@ def in_words(run: Run, rungs, batches, over: bool) -> str:
         lines.append(f"What the model wrote at step {written[-1].step:,}:\n")
         lines += ["    " + line for line in written[-1].sample.strip().split("\n")]
     return "\n".join(lines)
-
-
-def in_notebook() -> bool:
-    """Whether this runs in a Jupyter kernel, and so before a front end that shows pictures."""
-    ipython = sys.modules.get("IPython")  # a kernel has imported it; nobody else needs to
-    shell = ipython and ipython.get_ipython()
-    return getattr(shell, "kernel", None) is not None
-
-
-def show(handle, bundle: dict, metadata: dict | None = None):
-    """Puts a bundle (what to show, by its kind) on show, or in the place of an earlier one.
-
-    Returns the handle of that place.
-    """
-    if handle is not None:
-        handle.update(bundle, metadata=metadata, raw=True)
-        return handle
-    from IPython.display import display
-
-    return display(bundle, metadata=metadata, raw=True, display_id=True)
-
-
-def png(figure) -> str:
-    """A figure as notebooks keep pictures: PNG, as base64 text."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")

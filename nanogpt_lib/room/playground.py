@@ -6,7 +6,7 @@ Where a notebook is only looked at, as on GitHub, a printed text and a picture s
 """
 
 import base64
-import io
+import inspect
 import time
 import warnings
 from html import escape
@@ -14,8 +14,8 @@ from html import escape
 import torch
 
 from nanogpt_lib import plots
+from nanogpt_lib.room.display import png_bytes
 from nanogpt_lib.sampling import (
-    SETTINGS,
     check_settings,
     encode_prompt,
     generate,
@@ -25,6 +25,12 @@ from nanogpt_lib.sampling import (
     window_start,
 )
 
+# What `stream` takes, and its defaults.
+SETTINGS = {
+    name: parameter.default
+    for name, parameter in inspect.signature(stream).parameters.items()
+    if parameter.kind is parameter.KEYWORD_ONLY
+}
 PROMPT = "First Citizen:\n"
 N_BARS = 10
 PAUSE = 0.1  # seconds between two updates of the text: each one is a message to the browser
@@ -214,7 +220,7 @@ class Playground:
         title = f"What comes after {plots.visible(repr(after))}"
         figure = plots.bars(names, percent, title=title, xlabel="chance of being drawn, percent")
         figure.axes[0].set_xlim(0, 108)  # the same at every setting, so that bars compare
-        self.png = as_png(figure)
+        self.png = png_bytes(figure)
         self.picture.value, self.picture.layout.display = self.png, None
         self.summary = (
             f"Likeliest after {after!r}: {names[0]!r} with {percent[0]:.0f}%, then {names[1]!r} "
@@ -230,9 +236,3 @@ class Playground:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
         picture = base64.b64encode(self.png).decode("ascii")
         return {WIDGET: view, "image/png": picture, "text/plain": repr(self)}
-
-
-def as_png(figure) -> bytes:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=100)
-    return file.getvalue()

@@ -13,11 +13,11 @@ from pathlib import Path
 from nanogpt_lib.machine.stopsign import StopSign
 from nanogpt_lib.milestones import read_loss, verdict
 from nanogpt_lib.room.live import LivePlot
-from nanogpt_lib.runs import untrusted as records
-from nanogpt_lib.runs.callbacks import Callback, duration
+from nanogpt_lib.runs import untrusted
 from nanogpt_lib.runs.record import Record
 from nanogpt_lib.runs.untrusted import Recorded
-from nanogpt_lib.training import Evaluation, Run, TrainConfig
+from nanogpt_lib.runs.wording import duration
+from nanogpt_lib.training import Callback, Evaluation, Run, TrainConfig
 
 MOST_SECONDS = 60.0  # a run that took longer is played in so many
 LINGER = 2.0  # seconds at each new landmark, so that its sample can be read
@@ -61,9 +61,9 @@ def replay(
 
     Between evaluations only the steps are counted: nothing else was recorded. Ctrl-C, or the
     notebook's stop button, ends it. With NANOGPT_PRESET=smoke it takes about a second. Raises
-    runlog.RecordError where there is no sound record, ValueError where a time makes no sense.
+    record.RecordError where there is no sound record, ValueError where a time makes no sense.
     """
-    recorded = records.load(run)
+    recorded = untrusted.read(run)
     steps = landmark_steps(recorded)
     moving, linger = plan(recorded.seconds, len(steps), speed, seconds, linger)
     whole = moving + linger * len(steps)

@@ -14,26 +14,10 @@ from tqdm import tqdm
 
 from nanogpt_lib.machine.files import whole_file
 from nanogpt_lib.milestones import read_loss
-from nanogpt_lib.runs import checkpoint
-from nanogpt_lib.runs import record as runlog
+from nanogpt_lib.runs import checkpoint, record
+from nanogpt_lib.runs.wording import left, one_line
 from nanogpt_lib.sampling import generate
-from nanogpt_lib.training import Run
-
-
-class Callback:
-    """Does nothing; derive from it and overwrite what you need."""
-
-    def on_start(self, run: Run) -> None:
-        """Before the first step of this call of `train`, also when it resumes."""
-
-    def on_step(self, run: Run) -> None:
-        """After each step."""
-
-    def on_eval(self, run: Run) -> None:
-        """After each evaluation; it is `run.history[-1]`."""
-
-    def on_end(self, run: Run) -> None:
-        """After the last step; `run.stopped` says why it was the last."""
+from nanogpt_lib.training import Callback
 
 
 class WriteSample(Callback):
@@ -60,25 +44,25 @@ class WriteSample(Callback):
         )
 
 
-class Record(Callback):
-    """Keeps the run's record; see `runlog`."""
+class KeepRecord(Callback):
+    """Keeps the run's record; see `record`."""
 
     def __init__(self, path: Path):
         self.path = path
 
     def on_start(self, run):
-        runlog.rewind(self.path, run.step, evaluated=run.history[-1].step if run.history else -1)
+        record.rewind(self.path, run.step, evaluated=run.history[-1].step if run.history else -1)
         if run.step:
-            line = {"type": "resumed", "step": run.step, "time": runlog.now()}
-            runlog.write_line(self.path, line)
+            line = {"type": "resumed", "step": run.step, "time": record.now()}
+            record.write_line(self.path, line)
 
     def on_eval(self, run):
-        runlog.write_evaluation(self.path, run.history[-1])
+        record.write_evaluation(self.path, run.history[-1])
 
     def on_end(self, run):
-        line = {"type": "end", "step": run.step, "stopped": run.stopped, "time": runlog.now()}
+        line = {"type": "end", "step": run.step, "stopped": run.stopped, "time": record.now()}
         line |= {"seconds": round(run.seconds, 3), "train_config": asdict(run.config)}
-        runlog.write_line(self.path, line)
+        record.write_line(self.path, line)
 
 
 class Checkpoints(Callback):
@@ -134,7 +118,7 @@ def copy_run(folder: Path, to: Path) -> None:
     The record comes first and the checkpoint last: if the copying ends in between, the checkpoint
     is the older one, and resuming drops what the record says of later steps.
     """
-    for name in (runlog.RECORD, checkpoint.BEST, checkpoint.LAST):
+    for name in (record.RECORD, checkpoint.BEST, checkpoint.LAST):
         if (folder / name).exists():
             with open(folder / name, "rb") as source, whole_file(to / name) as copy:
                 shutil.copyfileobj(source, copy)
@@ -213,27 +197,3 @@ class Progress(Callback):
     def say(self, text):
         self.bar.write(text, file=self.file)
         self.file.flush()
-
-
-def left(run: Run) -> str:
-    """The time a run has taken and will still take, in words."""
-    done = f"{duration(run.seconds)} done"
-    if not run.step or run.step >= run.config.max_steps:
-        return done
-    remaining = run.seconds / run.step * (run.config.max_steps - run.step)
-    return f"{done}, {duration(remaining)} left"
-
-
-def duration(seconds: float) -> str:
-    """45 s, 3 min 20 s, 2 h 05 min."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60:02d} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
-
-
-def one_line(text: str, width: int = 90) -> str:
-    """The beginning of a text on one line, newlines as strokes."""
-    return text.strip().replace("\n", " / ")[:width]

@@ -13,13 +13,13 @@ import torch
 
 from nanogpt_lib.bpe import BPETokenizer
 from nanogpt_lib.machine.files import whole_file
-from nanogpt_lib.machine.paths import RECORDED
 from nanogpt_lib.model import GPT, GPTConfig
+from nanogpt_lib.runs.catalogue import shipped_models
 from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import Evaluation, Run
 
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
-SHIPPED = RECORDED  # models that come with the kit
+
 FORMAT = 1
 TOKENIZERS = {"char": CharTokenizer, "bpe": BPETokenizer}  # by what their data calls them
 
@@ -48,7 +48,7 @@ def snapshot(run: Run, tokenizer, about: dict, complete: bool = True) -> dict:
     if complete:
         data |= {
             "device": run.compute.device.type,
-            "dtype": str(run.compute.dtype).removeprefix("torch."),
+            "dtype": run.compute.precision,
             "optimizer": run.optimizer.state_dict(),
             "scaler": run.scaler.state_dict(),
             "batches_rng": run.sampler.generator.get_state(),
@@ -143,8 +143,8 @@ def load_model(path: str | Path) -> tuple[GPT, CharTokenizer | BPETokenizer, dic
     the CPU, in evaluation mode.
     """
     path = Path(path)
-    if not path.exists() and (SHIPPED / f"{path.name}.pt").exists():
-        path = SHIPPED / f"{path.name}.pt"
+    if not path.exists():
+        path = shipped_models().get(str(path), path)
     data = load_sound(path, (BEST, LAST, PREVIOUS)) if path.is_dir() else load(path)
     model = GPT(GPTConfig(**data["model_config"]))
     model.load_state_dict(data["model"])

@@ -1,6 +1,6 @@
-"""Results of experiments that take longer than a notebook may: small JSON files in nanogpt_lib/recorded.
+"""Results of experiments that take longer than a notebook may: small JSON files in `recorded`.
 
-Unlike the record of a run (`runlog`) they hold no curve, only a row of figures for each model.
+Unlike the record of a run (`record`) they hold no curve, only a row of figures for each model.
 """
 
 import json
@@ -9,8 +9,6 @@ from pathlib import Path
 from nanogpt_lib.machine.files import whole_file
 from nanogpt_lib.machine.host import machine, versions
 from nanogpt_lib.machine.paths import RECORDED
-
-RECORDS = RECORDED / "post_training"
 
 
 def write_record(path: Path, about: dict, rows: list[dict]) -> None:
@@ -21,6 +19,7 @@ def write_record(path: Path, about: dict, rows: list[dict]) -> None:
         file.write(f'{{\n"about": {head},\n"rows": [\n{lines}\n]\n}}\n'.encode())
 
 
-def read_record(name: str, folder: Path = RECORDS) -> list[dict]:
-    """The rows of a record that comes with the kit, by its name."""
-    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["rows"]
+def read_record(name: str, folder: Path = RECORDED) -> list[dict]:
+    """The rows of a record that comes with the library, by its name, such as "chat"."""
+    (path,) = folder.rglob(f"{name}.json")
+    return json.loads(path.read_text(encoding="utf-8"))["rows"]

@@ -6,15 +6,10 @@ same as in nanoGPT, so that results can be compared.
 
 import math
 import os
-import time
 from dataclasses import dataclass, replace
 
-import torch
-
-from nanogpt_lib.machine.device import Compute, pick_compute
-from nanogpt_lib.model import GPT, GPTConfig
-from nanogpt_lib.runs.callbacks import Callback
-from nanogpt_lib.training import TrainConfig, start, train
+from nanogpt_lib.model import GPTConfig
+from nanogpt_lib.training import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -123,88 +118,3 @@ def with_steps(preset: Preset, steps: int) -> Preset:
     batches = max(1, min(int(affordable / evaluations), train.eval_batches or 20))
     quick = replace(train, max_steps=steps, eval_interval=interval, eval_batches=batches)
     return replace(preset, train=quick)
-
-
-def seconds_per_step(preset: Preset, compute: Compute, vocab_size: int = 65) -> float:
-    """Measures a training step here: one to warm up, then the median of up to five."""
-    size = replace(preset.model, vocab_size=vocab_size)
-    ids = torch.arange(4 * size.block_size) % vocab_size  # any tokens cost the same
-    config = replace(preset.train, max_steps=6, eval_interval=10**9, eval_batches=1, compile=False)
-    clock = StepClock(patience=10.0)
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
-        run = start(GPT(size), ids, ids, config, compute)
-        train(run, [clock])
-    if run.stopped == "interrupted":
-        raise KeyboardInterrupt  # there is nothing to save, and no reason to go on
-    return clock.median()
-
-
-class StepClock(Callback):
-    """Notes how long each step takes; ends the run once it has lasted `patience` seconds."""
-
-    def __init__(self, patience: float):
-        self.patience, self.ends = patience, []
-
-    def on_step(self, run):
-        run.loss.item()  # waits for a GPU to finish the step
-        self.ends.append(time.perf_counter())
-        if len(self.ends) > 1 and self.ends[-1] - self.ends[0] > self.patience:
-            run.config.max_steps = run.step
-
-    def median(self) -> float:
-        steps = sorted(b - a for a, b in zip(self.ends, self.ends[1:], strict=False))
-        return steps[len(steps) // 2]
-
-
-def cost(preset: Preset) -> int:
-    """A step's arithmetic up to a factor: parameters times tokens (Kaplan et al. 2020)."""
-    m = preset.model
-    return m.n_layer * m.n_embd**2 * preset.train.batch_size * m.block_size
-
-
-def fit_to_time(
-    minutes: float,
-    compute: Compute | None = None,
-    vocab_size: int = 65,
-    spent: float = 0.0,
-    name: str | None = None,
-) -> Preset:
-    """The preset and the number of steps that make the most of so many minutes here.
-
-    The steps fill the time, and the cosine fits the steps; `callbacks.TimeBudget` corrects both
-    on the way. spent: seconds of the minutes that are gone already. name: the preset to fit; it
-    is chosen by measurement if not given.
-    """
-    if not 0 < minutes < math.inf:
-        raise ValueError(f"minutes must be a number above 0, not {minutes}")
-    began = time.perf_counter()
-    compute = compute or pick_compute()
-    if name:
-        fitting = get_preset(name)
-        pace, most = seconds_per_step(fitting, compute, vocab_size), math.inf
-    else:
-        fitting, pace = largest_that_fits(minutes, compute, vocab_size)
-        most = fitting.most
-    seconds = minutes * 60 - spent - (time.perf_counter() - began)
-    seconds = max(0.5 * minutes * 60, 0.95 * seconds)  # the end takes a little, too
-    steps = max(1, int(min(0.93 * seconds / pace, most)))  # the evaluations take the rest
-    preset = with_steps(fitting, steps)
-    return replace(preset, train=replace(preset.train, max_seconds=seconds))
-
-
-def largest_that_fits(minutes: float, compute: Compute, vocab_size: int) -> tuple[Preset, float]:
-    """The largest preset that gets through enough of its steps in time, and a step's seconds.
-
-    It measures a `pocket` step, guesses from it which larger preset would do, and measures that
-    one before it believes so.
-    """
-    fitting = get_preset("pocket")
-    pace = seconds_per_step(fitting, compute, vocab_size)
-    for name in ("workshop", "laptop"):
-        larger = get_preset(name)
-        guess = pace * cost(larger) / cost(fitting)
-        if larger.enough * guess < minutes * 60 * 1.5:  # worth a measurement
-            measured = seconds_per_step(larger, compute, vocab_size)
-            if larger.enough * measured < minutes * 60:
-                return larger, measured
-    return fitting, pace

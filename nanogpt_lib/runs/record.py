@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from nanogpt_lib.machine.files import whole_file
-from nanogpt_lib.training import Evaluation
+from nanogpt_lib.machine.host import machine, versions
+from nanogpt_lib.training import Evaluation, Run
 
 RECORD = "run.jsonl"
 FORMAT = 1
@@ -40,6 +41,33 @@ class Record:
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def first_line(
+    run: Run, preset: str, command: str | None, text: dict, rungs: list[dict], **more
+) -> dict:
+    """What a record says of its run before the first step; every record begins with it.
+
+    command: how the run was started. text: name, sha256, train_tokens and val_tokens. rungs: the
+    text's n-gram ladder. more: what else its reader needs.
+    """
+    return {
+        "type": "run",
+        "format": FORMAT,
+        "started": now(),
+        "preset": preset,
+        "command": command,
+        **more,
+        "text": text,
+        "model": asdict(run.model.config) | {"n_params": run.model.num_params()},
+        "train_config": asdict(run.config),
+        "compute": str(run.compute),
+        "device": run.compute.device.type,
+        "dtype": run.compute.precision,
+        "machine": machine(),
+        "versions": versions(),
+        "ladder": rungs,
+    }
 
 
 def write_line(path: Path, line: dict) -> None:

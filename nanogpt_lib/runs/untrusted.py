@@ -1,24 +1,21 @@
-"""Recorded runs: where they are, and how to read one whoever wrote it.
+"""A stranger's record, checked before it is believed.
 
 A record may come from a stranger: thirty people drop theirs into a folder. It is data and never
 run, but it could still be damaged, absurd, or meant to deceive a terminal or a web page. What
-`load` returns has been checked: its numbers are numbers within reason, its steps go forward, and
+`read` returns has been checked: its numbers are numbers within reason, its steps go forward, and
 its texts hold no characters that do anything.
 """
 
 import math
-import os
-import re
 import unicodedata
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from nanogpt_lib.machine.paths import RECORDED
-from nanogpt_lib.runs import record as runlog
-from nanogpt_lib.runs.record import RecordError
+from nanogpt_lib.runs import record
+from nanogpt_lib.runs.catalogue import find, name_of
+from nanogpt_lib.runs.record import Record, RecordError
 from nanogpt_lib.training import Evaluation, TrainConfig
 
-FOLDER = RECORDED  # those that ship with the kit
 LARGEST = 3_000_000  # bytes; a run that writes a sample at each of 5,000 evaluations
 MOST = 10**7  # steps and seconds; more than any run of this kit takes
 
@@ -49,50 +46,12 @@ class Recorded:
         return min(finite, key=lambda point: point.val_loss, default=None)
 
 
-def shipped() -> dict[str, Path]:
-    """The recorded runs that ship with the kit, by name."""
-    return {path.stem: path for path in sorted(FOLDER.rglob("*.jsonl"))}
-
-
-def find(run: str | Path) -> Path:
-    """The record that is meant: a file, that of a run folder, or a recorded run by its name."""
-    path = Path(run)
-    if path.is_dir():
-        path = path / runlog.RECORD
-    if path.exists():
-        return path
-    if str(run) in shipped():
-        return shipped()[str(run)]
-    raise RecordError(
-        f"there is no run record {path}, and no recorded run of that name; "
-        f"there are {', '.join(shipped()) or 'none'}"
-    )
-
-
-def find_all(runs) -> list[Path]:
-    """All records that are meant; a folder stands for all in it, however deep.
-
-    Files there count whose names hold ".json": `alice.jsonl`, and also `alice.jsonl.txt`, as mail
-    programs may call it. Hidden files are copies that other programs made.
-    """
-    paths = []
-    for run in runs:
-        if not Path(run).is_dir():
-            paths.append(find(run))
-            continue
-        for folder, folders, names in os.walk(run):
-            folders[:] = sorted(name for name in folders if name[0] not in "._")
-            found = (name for name in sorted(names) if name[0] != "." and ".json" in name.lower())
-            paths += [Path(folder, name) for name in found]
-    return list({path.resolve(): path for path in paths}.values())  # each once
-
-
-def load(run: str | Path | runlog.Record) -> Recorded:
+def read(run: str | Path | Record) -> Recorded:
     """Reads a record and checks all of it; see `find` for what `run` may be.
 
     Raises RecordError, which names the file and what is wrong with it.
     """
-    if isinstance(run, runlog.Record):
+    if isinstance(run, Record):
         return checked(run, str(run.about.get("preset")))
     path = find(run)
     try:
@@ -100,27 +59,20 @@ def load(run: str | Path | runlog.Record) -> Recorded:
             raise RecordError("it is no file")
         if path.stat().st_size > LARGEST:
             raise RecordError(f"it is larger than {LARGEST:,} bytes; no run writes so much")
-        return checked(runlog.read(path), name_of(path))
+        return checked(record.read(path), name_of(path))
     except (RecordError, OSError) as error:
         reason = clean(str(error).removeprefix(str(path)).lstrip(":, "), one_line=True)
         raise RecordError(f"{clean(str(path), one_line=True)}: {reason[:300]}") from None
 
 
-def name_of(path: Path) -> str:
-    """Whose record it is: the run folder's name, or the file's without its endings."""
-    if path.name == runlog.RECORD:
-        return path.absolute().parent.name
-    return re.split(r"\.json", path.name, flags=re.IGNORECASE)[0] or path.name
-
-
-def checked(record: runlog.Record, name: str) -> Recorded:
+def checked(said: Record, name: str) -> Recorded:
     """What a record says. Raises RecordError where that cannot be."""
-    about, end = record.about, record.end or {}
+    about, end = said.about, said.end or {}
     text, model = need(about, "text", dict), need(about, "model", dict)
-    history = check_history(record.history)
+    history = check_history(said.history)
     last = history[-1]
     known = {f.name for f in fields(TrainConfig)}
-    settings = {k: v for k, v in need(record, "train_config", dict).items() if k in known}
+    settings = {k: v for k, v in need(said, "train_config", dict).items() if k in known}
     number(settings, "max_steps", at="train_config: ", whole=True)
     for rate in ("learning_rate", "min_lr"):
         number(settings, rate, at="train_config: ", most=1e36)

@@ -5,38 +5,40 @@ everybody who has seen them. A run folder holds the record (`run.jsonl`), the ch
 curve (`loss.png`).
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from nanogpt_lib.corpus import TextError, check_length, fingerprint, load_corpus, split
+from nanogpt_lib.batches import check_length
+from nanogpt_lib.checks import TextError
+from nanogpt_lib.corpus import fingerprint, load_corpus, split
 from nanogpt_lib.machine.device import Compute, pick_compute
 from nanogpt_lib.machine.files import whole_file
-from nanogpt_lib.machine.host import machine, peak_memory_gib, versions
+from nanogpt_lib.machine.host import peak_memory_gib
+from nanogpt_lib.machine.paths import runs_dir
 from nanogpt_lib.milestones import Verdict, verdict
 from nanogpt_lib.model import GPT, GPTConfig
 from nanogpt_lib.ngram import ladder
 from nanogpt_lib.plots import loss_figure
-from nanogpt_lib.runs import checkpoint
-from nanogpt_lib.runs import record as runlog
+from nanogpt_lib.runs import checkpoint, record
 from nanogpt_lib.runs.callbacks import (
     Checkpoints,
     CopyTo,
+    KeepRecord,
     Progress,
-    Record,
     TimeBudget,
     WriteSample,
 )
 from nanogpt_lib.runs.presets import Preset
 from nanogpt_lib.tokenizer import CharTokenizer
-from nanogpt_lib.training import Run, TrainConfig, evaluate, start, train
+from nanogpt_lib.training import Run, TrainConfig, evaluate, new_run, train
 
 CURVE = "loss.png"
 
 
 @dataclass
-class Result:
+class Outcome:
     """What came out of a run."""
 
     folder: Path
@@ -97,42 +99,27 @@ def train_preset(
     callbacks=(),
     command: str | None = None,
     copy_to: Path | None = None,
-) -> Result:
+) -> Outcome:
     """Trains a preset from scratch.
 
     text: a file to train on instead of Tiny Shakespeare. folder: the run folder, a new one
-    under `runs/` if not given. compute: chosen here if not given. callbacks: more of them,
+    in `runs_dir()` if not given. compute: chosen here if not given. callbacks: more of them,
     called after the usual ones. command: how the run was started, for its record. copy_to: a
-    folder that gets a copy of the run at each evaluation. Raises corpus.TextError where the text
+    folder that gets a copy of the run at each evaluation. Raises checks.TextError where the text
     is too short.
     """
-    if folder and (Path(folder) / runlog.RECORD).exists():
+    if folder and (Path(folder) / record.RECORD).exists():
         raise FileExistsError(f"{folder} holds a run already: resume it, or name another folder")
     if copy_to and (Path(copy_to) / checkpoint.LAST).exists():
         raise FileExistsError(f"{copy_to} holds a run already: name another folder for the copy")
     data = prepare(text, max_symbols=max_symbols)
     size = replace(preset.model, vocab_size=data.tokenizer.vocab_size)
     check_length(data.train_ids, data.val_ids, size.block_size)
-    if compute is None:
-        compute = pick_compute(tokens=preset.train.batch_size * size.block_size, width=size.n_embd)
     torch.manual_seed(preset.train.seed)
-    run = start(GPT(size), data.train_ids, data.val_ids, preset.train, compute)
-    folder = new_folder(Path("runs"), preset.name) if folder is None else Path(folder)
-    first_line = {
-        "type": "run",
-        "format": runlog.FORMAT,
-        "started": runlog.now(),
-        "preset": preset.name,
-        "command": command,
-        "text": data.about,
-        "model": asdict(size) | {"n_params": run.model.num_params()},
-        "train_config": asdict(run.config),
-        "compute": str(run.compute),
-        "machine": machine(),
-        "versions": versions(),
-        "ladder": data.rungs,
-    }
-    runlog.write_line(folder / runlog.RECORD, first_line)
+    run = new_run(GPT(size), data.train_ids, data.val_ids, preset.train, compute)
+    folder = new_folder(runs_dir(), preset.name) if folder is None else Path(folder)
+    line = record.first_line(run, preset.name, command, data.about, data.rungs)
+    record.write_line(folder / record.RECORD, line)
     return carry_on(folder, run, data, preset.name, copying(folder, copy_to, callbacks))
 
 
@@ -143,23 +130,23 @@ def resume(
     more_steps: int = 0,
     callbacks=(),
     copy_to: Path | None = None,
-) -> Result:
+) -> Outcome:
     """Goes on with an interrupted run, exactly where it was saved last.
 
     On the same CPU the result is that of an uninterrupted run, bit for bit. device: as for
     `device.pick_compute`. text: where the run's text is now, if it has moved. more_steps: raises
     the number of steps, lifts a time limit, and stretches the cosine. copy_to: as for
     `train_preset`. Raises checkpoint.CheckpointError where there is nothing sound to resume,
-    runlog.RecordError where its record is lost, and corpus.TextError where the text is not what
+    record.RecordError where its record is lost, and checks.TextError where the text is not what
     it was.
     """
     if more_steps < 0:
         raise ValueError(f"more_steps must not be negative: {more_steps}")
     folder = Path(folder)
     saved = checkpoint.load_last(folder)
-    record = runlog.read(folder)  # one that cannot go on is named now, not after hours
+    kept = record.read(folder)  # one that cannot go on is named now, not after hours
     copied = copy_to and (Path(copy_to) / checkpoint.LAST).exists()
-    if copied and runlog.read(copy_to).about != record.about:
+    if copied and record.read(copy_to).about != kept.about:
         raise FileExistsError(f"{copy_to} holds another run: name another folder for the copy")
     about = saved["about"]
     path = text or about["text"]
@@ -171,15 +158,15 @@ def resume(
             "with --text FILE, or start a new run"
         )
     data = prepare(path, checkpoint.load_tokenizer(saved))
-    compute = pick_compute(device, tokens=1024, width=saved["model_config"]["n_embd"])
-    if compute.device.type == saved["device"]:  # the precision it had: a probe may waver
+    compute = pick_compute(device, width=saved["model_config"]["n_embd"])
+    if compute.device.type == saved["device"]:  # the precision that it began with
         compute = pick_compute(compute.device.type, saved["dtype"])
     config = TrainConfig(**saved["train_config"])
     if more_steps:
         config.max_steps += more_steps
         config.max_seconds = None
     model = GPT(GPTConfig(**saved["model_config"]))
-    run = start(model, data.train_ids, data.val_ids, config, compute)
+    run = new_run(model, data.train_ids, data.val_ids, config, compute)
     checkpoint.restore(run, saved)
     return carry_on(folder, run, data, about["preset"], copying(folder, copy_to, callbacks))
 
@@ -189,12 +176,12 @@ def copying(folder: Path, copy_to: Path | None, callbacks) -> tuple:
     return (*callbacks, CopyTo(folder, copy_to)) if copy_to else tuple(callbacks)
 
 
-def carry_on(folder: Path, run: Run, data: Data, preset: str, callbacks) -> Result:
+def carry_on(folder: Path, run: Run, data: Data, preset: str, callbacks) -> Outcome:
     """Trains with everything around it, then draws the curve and judges the run."""
     about = {"preset": preset, "text": data.path, "sha256": data.fingerprint}
     usual = (
         WriteSample(data.tokenizer),
-        Record(folder / runlog.RECORD),
+        KeepRecord(folder / record.RECORD),
         Checkpoints(folder, data.tokenizer, about),
         TimeBudget(),
         Progress(data.rungs),
@@ -207,17 +194,17 @@ def carry_on(folder: Path, run: Run, data: Data, preset: str, callbacks) -> Resu
         whole = evaluate(best.to(run.compute.device), run.val_ids, compute=run.compute)
         line = {"type": "result", "step": run.best.step, "whole_val_loss": whole}
         line |= {"peak_memory_gib": peak_memory_gib()}
-        runlog.write_line(folder / runlog.RECORD, line)
-    return Result(folder, run, whole, verdict(run.history), data.rungs)
+        record.write_line(folder / record.RECORD, line)
+    return Outcome(folder, run, whole, verdict(run.history), data.rungs)
 
 
 def draw(folder: str | Path) -> Path:
     """Draws the curve of a run folder's record as loss.png; returns its path."""
     folder = Path(folder)
-    record = runlog.read(folder)
-    title = f"{record.about['preset']} on {record.about['text']['name']}"
-    config = TrainConfig(**record.train_config)
-    figure = loss_figure(record.history, config, record.about["ladder"], title)
+    kept = record.read(folder)
+    title = f"{kept.about['preset']} on {kept.about['text']['name']}"
+    config = TrainConfig(**kept.train_config)
+    figure = loss_figure(kept.history, config, kept.about["ladder"], title)
     with whole_file(folder / CURVE) as file:
         figure.savefig(file, format="png", dpi=150)
     return folder / CURVE

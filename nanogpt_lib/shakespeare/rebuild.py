@@ -10,7 +10,7 @@ import re
 import zipfile
 from pathlib import Path
 
-from nanogpt_lib.shakespeare.fetch import N_BYTES, is_corpus
+from nanogpt_lib.shakespeare import N_BYTES, is_corpus
 
 PLAYS = (
     "roman/coriolanus",

@@ -1,39 +1,103 @@
-"""The course's exercises: `from nanogpt_lib import exercises as ex`, then `ex.NAME.check(...)`."""
+"""The course's exercises: `from nanogpt_lib import exercises as ex`, then `ex.NAME.check(...)`.
 
-from nanogpt_lib.course.exercises import (
-    n00_start,
-    n01_tokenizer,
-    n02_attention,
-    n03_model,
-    n04_training,
-    n05_loss_curves,
-    n06_sampling,
-    n07_subwords,
-    n08_post_training,
-    n09_modalities,
-    n10_speedrun,
-)
-from nanogpt_lib.course.exercises.base import Exercise
+A notebook's exercises are imported when the first of them is used.
+"""
 
-NOTEBOOKS = {
-    "00": n00_start,
-    "01": n01_tokenizer,
-    "02": n02_attention,
-    "03": n03_model,
-    "04": n04_training,
-    "05": n05_loss_curves,
-    "06": n06_sampling,
-    "07": n07_subwords,
-    "08": n08_post_training,
-    "09": n09_modalities,
-    "10": n10_speedrun,
+from importlib import import_module
+
+_HOME = {
+    "n00_start": (
+        "tokens_per_step",
+        "even_guess_loss",
+        "choices",
+    ),
+    "n01_tokenizer": (
+        "symbols_of",
+        "encode",
+        "bigram_counts",
+        "context_and_targets",
+        "embedding_cost",
+    ),
+    "n02_attention": (
+        "causal_mean",
+        "causal_weights",
+        "attention_scores",
+        "attention_head",
+        "split_heads",
+    ),
+    "n03_model": (
+        "layer_norm",
+        "block_forward",
+        "residual_std",
+        "initial_loss",
+        "count_params",
+    ),
+    "n04_training": (
+        "loss_by_hand",
+        "sgd_step",
+        "adamw_step",
+        "rate_at",
+        "clip_factor",
+    ),
+    "n05_loss_curves": (
+        "best_step",
+        "bits_per_character",
+        "stops_at",
+        "longest_copy",
+        "by_ear",
+        "patient_a",
+        "patient_b",
+        "patient_c",
+        "patient_d",
+        "patient_e",
+        "patient_f",
+    ),
+    "n06_sampling": (
+        "greedy_texts",
+        "temperature_softmax",
+        "top_k_chances",
+        "top_p_chances",
+        "entropy",
+    ),
+    "n07_subwords": (
+        "most_frequent_pair",
+        "merge_pair",
+        "bits_a_character",
+        "stuck_at",
+    ),
+    "n08_post_training": (
+        "answer_targets",
+        "fewer_problems",
+        "carries",
+        "group_advantages",
+    ),
+    "n09_modalities": (
+        "pieces_of_a_photo",
+        "digits_by_chance",
+        "to_patches",
+        "lean_of",
+        "caption_loss",
+        "log_frames",
+    ),
+    "n10_speedrun": (
+        "turned",
+        "newton_schulz",
+        "pair_numbers",
+    ),
 }
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+__all__ = sorted(_MODULE_OF)
 
-ALL = {
-    thing.name: thing
-    for module in NOTEBOOKS.values()
-    for thing in vars(module).values()
-    if isinstance(thing, Exercise)
-}
-globals().update(ALL)
-__all__ = sorted(ALL)
+
+def __getattr__(name):
+    if name == "NOTEBOOKS":  # a notebook's number and its module
+        return {home[1:3]: import_module(f"{__name__}.{home}") for home in _HOME}
+    if name == "ALL":
+        return {each: __getattr__(each) for each in _MODULE_OF}
+    if name not in _MODULE_OF:
+        raise AttributeError(f"there is no exercise {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__():
+    return [*globals(), *__all__]

@@ -2,7 +2,7 @@
 
 import torch
 
-from nanogpt_lib import corpus
+from nanogpt_lib import batches
 from nanogpt_lib.course.exercises.base import exercise, question
 from nanogpt_lib.tokenizer import CharTokenizer
 
@@ -156,7 +156,7 @@ def bigram_chances(ids, vocab_size):
         "x is a slice of T tokens that begins at `start`.",
         "y has the same length and begins at start + 1: at each place the token to be predicted.",
     ],
-    library=corpus.BatchSampler,
+    library=batches.BatchSampler,
     praise="T tokens give T predictions at once: each from all the tokens before it.",
 )
 def context_and_targets(ids, start, T):

@@ -2,8 +2,7 @@
 
 import math
 
-from nanogpt_lib.course import clinic
-from nanogpt_lib.course import copying as memory
+from nanogpt_lib.course import clinic, copying
 from nanogpt_lib.course.exercises.base import exercise, question
 from nanogpt_lib.training import Evaluation, Run
 
@@ -240,7 +239,7 @@ def stops_after_rises_in_all(val_losses, patience):
         "Two loops: over where the piece starts, and over where it ends.",
         "sample[start:end] leaves out `end` itself, so `end` must get as far as len(sample).",
     ],
-    library=memory.longest_copy,
+    library=copying.longest_copy,
     praise="the library's form remembers where it was found, too.",
 )
 def longest_copy(sample, text):

@@ -2,12 +2,12 @@
 
 import torch
 
-from nanogpt_lib.beyond.speed import recipes as speedrun
 from nanogpt_lib.course.exercises.base import exercise
+from nanogpt_lib.modern import model, optimisers
 
 CHANNELS = torch.tensor([[1.0, 0.0], [0.5, 2.0], [-1.0, 1.5], [2.0, -0.5]])  # (4, 2)
 WIDE = torch.tensor([[0.6, 0.1, -0.3], [0.2, -0.1, 0.4]])  # (2, 3)
-QUINTIC = speedrun.QUINTIC
+QUINTIC = optimisers.QUINTIC
 TEXT = torch.tensor([3, 1, 4, 1, 5])  # (5,), of a vocabulary of 9
 
 
@@ -21,7 +21,7 @@ TEXT = torch.tensor([3, 1, 4, 1, 5])  # (5,), of a vocabulary of 9
         "A point (a, b) turned by an angle is (a cos - b sin, a sin + b cos).",
         "Stack the two results along the last dimension: torch.stack([first, second], dim=-1).",
     ],
-    library=speedrun.rotate,
+    library=model.rotate,
     praise="the library does this to every pair of channels at once, with complex numbers.",
 )
 def turned(x, pace):
@@ -90,7 +90,7 @@ def turn_by(x, angle):
         "(XX')(XX') is a product of matrices as well: gram @ gram.",
         "a * x + (b * gram + c * gram @ gram) @ x",
     ],
-    library=speedrun.orthogonalise,
+    library=optimisers.orthogonalise,
     praise="no singular value was calculated, and yet each was moved by the same polynomial.",
 )
 def newton_schulz(x, a, b, c):
@@ -148,7 +148,7 @@ def newton_schulz_gram(x, a, b, c):
         "V + 1 digits, and the base is V + 1.",
         "before = torch.cat([torch.tensor([V]), idx[:-1]]); idx is not changed.",
     ],
-    library=speedrun.SpeedGPT.last_characters,
+    library=model.ModernGPT.last_characters,
     praise="each pair is a row of a table now, and looking it up costs no more than one symbol.",
 )
 def pair_numbers(idx, V):

@@ -1,0 +1,1 @@
+"""The programs that made the recorded runs: `python -m experiments NAME`."""

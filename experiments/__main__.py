@@ -1,0 +1,52 @@
+"""`python -m experiments NAME` makes recorded runs anew; `python -m experiments NAME -h` says how.
+
+Each experiment has a module here with a function `options(parser)`, which adds its own options,
+and a function `run(args)`. The options of all of them stand in `build_parser`.
+"""
+
+import argparse
+import importlib
+from pathlib import Path
+
+import torch
+
+from nanogpt_lib.machine.paths import RECORDED
+
+EXPERIMENTS = {
+    "clinic": "the ill runs of notebook 05: about 20 minutes on one core",
+    "subwords": "vocabularies at equal arithmetic, of notebook 07: about five minutes on one core",
+    "chat": "three ways to tune on requests, of notebook 08",
+    "arithmetic": "addition at once and in steps, of notebook 08",
+    "rl": "practice for two rewards, of notebook 08",
+    "ladder": "from the plain GPT to the fast one, of notebook 10: 8 seconds of one core a run",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    commands = parser.add_subparsers(dest="name", metavar="NAME", required=True)
+    for name, about in EXPERIMENTS.items():
+        module = importlib.import_module(f"experiments.{name}")
+        sub = commands.add_parser(name, help=about, description=module.__doc__)
+        sub.formatter_class = argparse.RawDescriptionHelpFormatter
+        folder = RECORDED / module.FOLDER
+        sub.add_argument(
+            "--out", type=Path, default=folder, metavar="DIR", help=f"default: {module.FOLDER}"
+        )
+        module.options(sub)
+        sub.set_defaults(run=module.run)
+    return parser
+
+
+def main(words: list[str] | None = None) -> int:
+    args = build_parser().parse_args(words)
+    torch.set_num_threads(1)  # models this small gain little from more
+    # Gradients of a small loss lie below 1e-38; processors take ten times as long for those.
+    torch.set_flush_denormal(True)
+    args.run(args)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,67 @@
+"""What several experiments share: choosing cases, telling how it goes, writing a record."""
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from nanogpt_lib.corpus import fingerprint, load_corpus
+from nanogpt_lib.runs import record
+from nanogpt_lib.runs.callbacks import KeepRecord, WriteSample
+from nanogpt_lib.training import Callback, Run, train
+
+
+def add_names(parser: argparse.ArgumentParser, names) -> None:
+    """Positional arguments: which cases to make; all of them if none is named."""
+
+    def known(name: str) -> str:
+        if name not in names:
+            raise argparse.ArgumentTypeError(
+                f"there is no case {name!r}; there are {', '.join(names)}"
+            )
+        return name
+
+    parser.add_argument(
+        "names", nargs="*", metavar="CASE", type=known, help=f"{', '.join(names)} (all)"
+    )
+
+
+def text_of(run: Run) -> dict:
+    """What a record says of its text: (a part of) Tiny Shakespeare."""
+    return {
+        "name": "Tiny Shakespeare",
+        "sha256": fingerprint(load_corpus()),
+        "train_tokens": len(run.train_ids),
+        "val_tokens": len(run.val_ids),
+    }
+
+
+def recorded(
+    run: Run, path: Path, first_line: dict, sample: WriteSample, last_line: Callable, callbacks=()
+) -> Path:
+    """Trains a run and records it; `path` holds the old record until the new one is whole.
+
+    last_line: called after the training, gives the line that ends the record.
+    """
+    partial = path.with_suffix(".part")
+    partial.unlink(missing_ok=True)
+    record.write_line(partial, first_line)
+    train(run, (sample, KeepRecord(partial), *callbacks))
+    record.write_line(partial, last_line())
+    os.replace(partial, path)
+    return path
+
+
+class Tell(Callback):
+    """A line for each evaluation, with the beginning of the sample behind its prompt."""
+
+    def __init__(self, prompt: str = "\n"):
+        self.prompt = prompt
+
+    def on_eval(self, run):
+        p = run.history[-1]
+        begin = repr(p.sample[len(self.prompt) :][:50]) if p.sample else ""
+        print(
+            f"  step {p.step:>5,}  train {p.train_loss:.3f}  val {p.val_loss:.3f}  {begin}",
+            flush=True,
+        )

@@ -1,0 +1,42 @@
+"""Cutting a text into batches of windows."""
+
+import torch
+
+from nanogpt_lib.checks import TextError
+
+
+def check_length(train_ids, val_ids, block_size: int) -> None:
+    """Raises TextError where a split is too short for one context and its targets."""
+    shortest = min(len(train_ids), len(val_ids))
+    if shortest <= block_size:
+        raise TextError(
+            f"the text is too short for a context of {block_size}: its shorter split has "
+            f"{shortest:,} tokens and needs {block_size + 1:,}. Give a text of at least "
+            f"{10 * (block_size + 1):,} tokens, or a smaller block_size"
+        )
+
+
+class BatchSampler:
+    """Draws batches of windows at random places of a text.
+
+    Calling it gives x and y, both int64 (batch_size, block_size); y is x one token later: at
+    each position the token to be predicted.
+
+    ids: int64 (N,), already on the device that trains; a megabyte of text fits anywhere, so
+    there are no workers and no queues. The places come from a generator of its own on the CPU:
+    the same seed gives the same batches on every device, whatever else draws random numbers.
+    Raises TextError where the text is shorter than one context and its targets.
+    """
+
+    def __init__(self, ids, block_size: int, batch_size: int, seed: int = 1337):
+        check_length(ids, ids, block_size)
+        self.ids = ids
+        self.batch_size = batch_size
+        self.window = torch.arange(block_size + 1)  # a context and its last target
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __call__(self):
+        places = len(self.ids) - len(self.window) + 1
+        start = torch.randint(places, (self.batch_size, 1), generator=self.generator)  # (B, 1)
+        windows = self.ids[(start + self.window).to(self.ids.device)]  # (B, T + 1)
+        return windows[:, :-1], windows[:, 1:]  # (B, T), (B, T)

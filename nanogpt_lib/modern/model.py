@@ -1,0 +1,179 @@
+"""A GPT with what was learnt since GPT-2, one switch for each change.
+
+With every switch off, `ModernGPT` is `model.GPT` without biases, weight for weight.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+@dataclass(frozen=True)
+class ModernConfig:
+    """The shape of a ModernGPT, and what is modern about it."""
+
+    vocab_size: int = 65
+    block_size: int = 64
+    n_layer: int = 4
+    n_head: int = 4
+    n_embd: int = 128  # with rope, a multiple of 2 n_head
+    mlp_ratio: int = 4  # how much wider the MLP is inside
+    rope: bool = False  # positions by turning queries and keys, instead of learned vectors
+    rmsnorm: bool = False  # norms that only scale, and learn nothing
+    qk_norm: bool = False  # queries and keys of one length
+    relu2: bool = False  # max(0, x)^2 instead of GELU
+    zero_init: bool = False  # what writes to the stream, and to the scores, begins at zero
+    grams: tuple[int, ...] = ()  # rows of a table of embeddings for the last 2, 3, ... characters
+
+    def __post_init__(self):
+        if self.n_embd % self.n_head or (self.rope and self.n_embd // self.n_head % 2):
+            raise ValueError(
+                f"n_embd ({self.n_embd}) must be a multiple of n_head ({self.n_head}), and with "
+                "rope of twice that: channels are turned in pairs"
+            )
+
+
+def rotations(length: int, size: int):
+    """RoPE's angles as complex numbers of length 1: complex64 (length, size / 2).
+
+    Row t turns each pair of channels by t times an angle of its own. What a query at t and a
+    key at s have in common then depends on t - s alone (Su et al. 2021, arXiv:2104.09864).
+    """
+    pace = 10_000.0 ** (-torch.arange(0, size, 2) / size)  # (size / 2,), radians a token
+    angles = torch.outer(torch.arange(length), pace)
+    return torch.polar(torch.ones_like(angles), angles)
+
+
+def rotate(x, turns):
+    """Turns the channel pairs of x (B, T, nh, hs) by `turns` (T, hs / 2): multiplies them."""
+    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))  # (B, T, nh, hs / 2)
+    return torch.view_as_real(pairs * turns[:, None]).flatten(-2)  # (B, T, nh, hs)
+
+
+def norm(config: ModernConfig) -> nn.Module:
+    """LayerNorm, or RMSNorm without a learned gain (Zhang & Sennrich 2019, arXiv:1910.07467)."""
+    if config.rmsnorm:
+        return nn.RMSNorm(config.n_embd, elementwise_affine=False)
+    return nn.LayerNorm(config.n_embd, bias=False)
+
+
+class Attention(nn.Module):
+    """As in `model`, and before the queries meet the keys, what two of the switches do."""
+
+    def __init__(self, config: ModernConfig):
+        super().__init__()
+        self.config = config
+        self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
+        self.c_proj = nn.Linear(config.n_embd, config.n_embd, bias=False)
+
+    def forward(self, x, turns):
+        B, T, C = x.shape
+        nh = self.config.n_head
+        q, k, v = self.c_attn(x).view(B, T, 3 * nh, C // nh).split(nh, dim=2)  # (B, T, nh, hs)
+        if self.config.qk_norm:  # the scores cannot grow out of bounds (Henry et al. 2020)
+            q, k = F.rms_norm(q, q.shape[-1:]), F.rms_norm(k, k.shape[-1:])
+        if self.config.rope:
+            q, k = rotate(q, turns[:T]), rotate(k, turns[:T])
+        q, k, v = (t.transpose(1, 2) for t in (q, k, v))  # each (B, nh, T, hs)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.c_proj(y.transpose(1, 2).reshape(B, T, C))  # (B, T, C)
+
+
+class MLP(nn.Module):
+    """As in `model`, with a choice of what stands between the two matrices."""
+
+    def __init__(self, config: ModernConfig):
+        super().__init__()
+        self.relu2 = config.relu2
+        self.c_fc = nn.Linear(config.n_embd, config.mlp_ratio * config.n_embd, bias=False)
+        self.c_proj = nn.Linear(config.mlp_ratio * config.n_embd, config.n_embd, bias=False)
+
+    def forward(self, x):
+        x = self.c_fc(x)
+        # ReLU squared: cheap, and found by search to train faster (So et al. 2021).
+        x = F.relu(x).square() if self.relu2 else F.gelu(x)
+        return self.c_proj(x)
+
+
+class Block(nn.Module):
+    """Attention, then the MLP, each adding to the stream."""
+
+    def __init__(self, config: ModernConfig):
+        super().__init__()
+        self.ln_1, self.attn = norm(config), Attention(config)
+        self.ln_2, self.mlp = norm(config), MLP(config)
+
+    def forward(self, x, turns):
+        x = x + self.attn(self.ln_1(x), turns)
+        return x + self.mlp(self.ln_2(x))
+
+
+class ModernGPT(nn.Module):
+    """A GPT with switches; called as `model.GPT` is: (idx, targets) -> (logits, loss)."""
+
+    def __init__(self, config: ModernConfig):
+        super().__init__()
+        self.config = config
+        V, C = config.vocab_size, config.n_embd
+        self.transformer = nn.ModuleDict({"wte": nn.Embedding(V, C)})
+        if not config.rope:
+            self.transformer["wpe"] = nn.Embedding(config.block_size, C)
+        self.transformer["grams"] = nn.ModuleList(nn.Embedding(rows, C) for rows in config.grams)
+        self.transformer["h"] = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.transformer["ln_f"] = norm(config)
+        self.lm_head = nn.Linear(C, V, bias=False)
+        turns = rotations(config.block_size, C // config.n_head) if config.rope else None
+        self.register_buffer("turns", turns, persistent=False)
+        self.initialise()
+
+    @torch.no_grad()
+    def initialise(self):
+        """GPT-2's initialisation; with zero_init, every block at first passes on what it got."""
+        config = self.config
+        for name, weight in self.named_parameters():
+            if weight.dim() == 2:
+                depth = math.sqrt(2 * config.n_layer) if "c_proj" in name else 1
+                weight.normal_(0, 0.02 / depth)
+        if not config.zero_init:
+            self.lm_head.weight = self.transformer.wte.weight  # tied
+            return
+        self.lm_head.weight.zero_()
+        for block in self.transformer.h:
+            block.attn.c_proj.weight.zero_()
+            block.mlp.c_proj.weight.zero_()
+            # A matrix that orthogonal steps will change, and that a norm stands before, may
+            # begin as large as it is going to be: rows of length 1 / 2.
+            for matrix in (block.attn.c_attn.weight, block.mlp.c_fc.weight):
+                matrix.normal_(0, 0.5 / math.sqrt(config.n_embd))
+
+    def forward(self, idx, targets=None):
+        x = self.transformer.wte(idx)  # (B, T, C)
+        if not self.config.rope:
+            x = x + self.transformer.wpe.weight[: idx.size(1)]
+        for table, gram in zip(self.transformer.grams, self.last_characters(idx), strict=True):
+            x = x + table(gram % table.num_embeddings)  # where rows are few, some are shared
+        if self.config.zero_init:
+            x = F.rms_norm(x, x.shape[-1:])  # small embeddings would drown in what is added
+        for block in self.transformer.h:
+            x = block(x, self.turns)
+        logits = self.lm_head(self.transformer.ln_f(x))  # (B, T, V)
+        if targets is None:
+            return logits, None
+        return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    def last_characters(self, idx):
+        """For the last 2, 3, ... characters a number each, all (B, T) as idx is.
+
+        The characters are the digits. Before the first of a window stands a digit of its own.
+        """
+        V, gram = self.config.vocab_size, idx
+        for n in range(1, len(self.config.grams) + 1):
+            before = F.pad(idx, (n, 0), value=V)[:, :-n]  # (B, T), n characters earlier
+            gram = gram + before * (V + 1) ** n
+            yield gram
+
+    def num_params(self) -> int:
+        return sum(p.numel() for p in self.parameters())

@@ -1,0 +1,152 @@
+"""Bars, lines, dots, histograms and heat maps."""
+
+import math
+
+from matplotlib.figure import Figure
+
+from nanogpt_lib.plots.style import (
+    BEST,
+    PALETTE,
+    RUNG,
+    TRAIN,
+    VALIDATION,
+    name_ends,
+    plain,
+    visible,
+)
+
+
+def bars(names, values, title="", xlabel="", highlight=()) -> Figure:
+    """Horizontal bars, the first on top, each with its value; highlight: names to stand out."""
+    figure = Figure(figsize=(8, 0.6 + 0.3 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    colours = [VALIDATION if name in highlight else TRAIN for name in names]
+    labels = [visible(str(name)) for name in names]
+    places = range(len(names))
+    drawn = axes.barh(places, [float(v) for v in values], color=colours)
+    axes.bar_label(drawn, fmt="%.3g", padding=3, fontsize=9)
+    axes.set_yticks(places, labels)
+    axes.invert_yaxis()
+    axes.set_xlabel(xlabel)
+    axes.set_title(title, loc="left", fontweight="bold")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(x=0.12)
+    return figure
+
+
+def bars_beside(groups, title="", xlabel="") -> Figure:
+    """Groups of horizontal bars side by side on one scale; a value of 0 is marked as cut.
+
+    groups: {heading: (names, values)}, names and values equally many within a group.
+    """
+    most = max(len(names) for names, _ in groups.values())
+    figure = Figure(figsize=(9.5, 1.1 + 0.27 * most), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure.supxlabel(xlabel, fontsize=10)
+    columns = figure.subplots(1, len(groups), sharex=True, squeeze=False)[0]
+    for axes, (heading, (names, values)) in zip(columns, groups.items(), strict=True):
+        values = [float(value) for value in values]
+        places = range(len(names))
+        axes.barh(places, values, color=TRAIN)
+        for place, value in enumerate(values):
+            words = f" {value:.3g}" if value else " cut"
+            colour = "black" if value else VALIDATION
+            axes.text(value, place, words, va="center", fontsize=8.5, color=colour)
+        axes.set_yticks(places, [visible(str(name)) for name in names])
+        axes.set_ylim(most - 0.4, -0.6)  # the first on top, and rows at one height in all groups
+        axes.set_title(heading.replace("$", r"\$"), fontsize=10.5, loc="left")
+        axes.spines[["top", "right"]].set_visible(False)
+    highest = max(float(value) for _, values in groups.values() for value in values)
+    columns[0].set_xlim(0, 1.22 * highest)  # room for the numbers
+    return figure
+
+
+def lines(
+    x, named, title="", xlabel="", ylabel="", log="", ylim=None, levels=None, size=(9, 4.2)
+) -> Figure:
+    """Curves over the same x, each named at its right end.
+
+    x: numbers. named: {name: as many numbers as x, or fewer where a curve ends early}. log: the
+    axes with logarithmic scale, such as "x" or "xy". levels: {name: value}, drawn as thin
+    horizontal lines.
+    """
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlabel=xlabel, ylabel=ylabel, title="")
+    axes.set_title(title, loc="left", fontweight="bold")
+    axes.set_xscale("log" if "x" in log else "linear")
+    axes.set_yscale("log" if "y" in log else "linear")
+    for axis in [{"x": axes.xaxis, "y": axes.yaxis}[letter] for letter in log]:
+        axis.set_major_formatter("{x:g}")  # 0.01 rather than 10 to the -2
+        axis.set_minor_formatter(lambda v, _: f"{v:g}" if f"{v:e}"[0] in "25" else "")
+    x, ends = [float(value) for value in x], []
+    for i, (name, values) in enumerate(named.items()):
+        values, colour = [float(value) for value in values], PALETTE[i % len(PALETTE)]
+        dashes = "solid" if i < 4 else (0, (5, 2))  # colour is not all that tells them apart
+        axes.plot(x[: len(values)], values, color=colour, linewidth=1.8, linestyle=dashes)
+        last = next((v for v in reversed(values) if math.isfinite(v)), math.nan)
+        ends.append((last, name, colour))
+    for name, value in (levels or {}).items():
+        axes.axhline(value, color=RUNG, linewidth=1, linestyle=(0, (4, 4)), zorder=0)
+        ends.append((value, name, "#555555"))
+    if ylim:
+        axes.set_ylim(ylim)
+    axes.margins(x=0)
+    name_ends(axes, ends)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def histograms(named, title="", xlabel="", bins=60) -> Figure:
+    """How numbers spread: a histogram each, below one another on one scale.
+
+    named: {name: numbers}, the name written into its histogram.
+    """
+    figure = Figure(figsize=(9, 0.7 + 1.1 * len(named)), layout="constrained")
+    rows = figure.subplots(len(named), 1, sharex=True, squeeze=False)[:, 0]
+    samples = [[float(v) for v in values] for values in named.values()]
+    edge = max(abs(v) for values in samples for v in values)
+    for i, (axes, name, values) in enumerate(zip(rows, named, samples, strict=True)):
+        axes.hist(values, bins=bins, range=(-edge, edge), color=PALETTE[i % len(PALETTE)])
+        axes.text(0.99, 0.85, name, transform=axes.transAxes, ha="right", va="top")
+        axes.set_yticks([])
+        axes.spines[["top", "right", "left"]].set_visible(False)
+    rows[0].set_title(title, loc="left", fontweight="bold")
+    rows[-1].set_xlabel(xlabel)
+    return figure
+
+
+def heatmap(matrix, rows, columns, title="", row_label="", column_label="", size=6.5) -> Figure:
+    """A matrix as colours, dark for large; rows and columns: what stands at its edges."""
+    figure = Figure(figsize=(size, size * len(rows) / len(columns) + 0.6), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(plain(matrix), cmap="Blues", aspect="auto")
+    small = 10 if max(len(rows), len(columns)) <= 30 else 6
+    axes.set_xticks(range(len(columns)), [visible(s) for s in columns], fontsize=small)
+    axes.set_yticks(range(len(rows)), [visible(s) for s in rows], fontsize=small)
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.set_xlabel(column_label)
+    axes.set_ylabel(row_label)
+    axes.set_title(title, loc="left", fontweight="bold")
+    figure.colorbar(image, ax=axes, shrink=0.7)
+    return figure
+
+
+def estimates(groups, truth: float, title="", xlabel="") -> Figure:
+    """How far estimates scatter around a value: a row of dots a group.
+
+    groups: {name: estimates}, the first on top. truth: drawn as a line through all of them.
+    """
+    figure = Figure(figsize=(9, 0.9 + 0.55 * len(groups)), layout="constrained")
+    axes = figure.subplots()
+    axes.axvline(truth, color=BEST, linewidth=2, label=f"whole text: {truth:.3f}")
+    for row, values in enumerate(groups.values()):
+        axes.plot(values, [row] * len(values), "o", color=VALIDATION, alpha=0.45, markersize=7)
+    axes.set_yticks(range(len(groups)), list(groups))
+    axes.set_ylim(len(groups) - 0.4, -0.6)
+    axes.set_xlabel(xlabel)
+    axes.set_title(title, loc="left", fontweight="bold")
+    axes.legend(loc="lower right", edgecolor="none")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure

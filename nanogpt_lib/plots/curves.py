@@ -1,0 +1,246 @@
+"""Loss curves: alone, live, beside each other, and on the class board."""
+
+import math
+
+from matplotlib.figure import Figure
+
+from nanogpt_lib.milestones import helpful, read_loss, verdict
+from nanogpt_lib.plots.style import (
+    BEST,
+    PALETTE,
+    RATE,
+    RUNG,
+    TRAIN,
+    VALIDATION,
+    name_ends,
+    short,
+)
+from nanogpt_lib.plots.text import draw_sample
+from nanogpt_lib.training import Evaluation, TrainConfig, lr_at
+
+
+def loss_figure(
+    history: list[Evaluation],
+    config: TrainConfig,
+    rungs=(),
+    title="",
+    batches=(),
+    landmarks=False,
+) -> Figure:
+    """Training and validation loss over the n-gram ladder, the learning rate below.
+
+    history: the evaluations so far. config: how the run is trained. rungs: rows of
+    `ngram.ladder`, drawn as lines, each named at its right end. batches: pairs (step, loss of
+    its batch), drawn smoothed. landmarks: whether to name those that the validation loss reaches.
+    """
+    figure = Figure(figsize=(9, 5.6), layout="constrained")
+    above, below = figure.subplots(2, sharex=True, height_ratios=(5, 1))
+    draw_rungs(above, rungs)
+    draw_batches(above, batches, config.max_steps)
+    draw_losses(above, history)
+    if landmarks:
+        draw_landmarks(above, history, rungs)
+    above.set_ylabel("loss (nats a token)")
+    above.set_title(title or "Loss", loc="left", fontweight="bold", parse_math=False)
+    steps = range(0, config.max_steps + 1, max(1, config.max_steps // 400))
+    below.plot(steps, [lr_at(step, config) for step in steps], color=RATE, linewidth=1.5)
+    below.set_ylabel("learning\nrate")
+    below.ticklabel_format(axis="y", scilimits=(0, 0))
+    below.set_ylim(0, config.learning_rate * 1.15)
+    below.set_xlabel("step")
+    below.set_xlim(0, max(1, config.max_steps))
+    for axes in (above, below):
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def draw_rungs(axes, rungs) -> None:
+    """The ladder as thin lines; a rung's name stands at its end, clear of its neighbours."""
+    lowest_label = math.inf
+    for rung in sorted(rungs, key=lambda rung: -rung["loss"]):
+        axes.axhline(rung["loss"], color=RUNG, linewidth=0.8, linestyle=(0, (4, 4)), zorder=0)
+        height = min(rung["loss"], lowest_label - 0.14)
+        lowest_label = height
+        axes.annotate(
+            f"{rung['loss']:.2f}: {rung['name']}",
+            xy=(1, height),
+            xycoords=("axes fraction", "data"),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8.5,
+            color="#555555",
+            parse_math=False,  # a dollar in a name is a dollar
+        )
+
+
+def draw_batches(axes, batches, max_steps: int) -> None:
+    """The losses of the batches themselves, as means of neighbours: each alone is noisy."""
+    if not batches:
+        return
+    width = max(1, math.ceil(max_steps / 150))  # steps in a mean
+    groups = {}
+    for step, loss in batches:
+        groups.setdefault((step - 1) // width, []).append(loss)
+    middles = [(group + 0.5) * width for group in groups]
+    means = [sum(losses) / len(losses) for losses in groups.values()]
+    axes.plot(middles, means, color=TRAIN, alpha=0.4, linewidth=1.2, label="training batches")
+
+
+def draw_landmarks(axes, history, rungs=()) -> None:
+    """The name of each landmark where the validation loss first reaches it, above the curve."""
+    axes.margins(y=0.1)  # room for the first name
+    reached = set()
+    for point in history:
+        name = read_loss(point.val_loss, "val", rungs).landmark
+        if math.isfinite(point.val_loss) and name not in reached:
+            axes.annotate(
+                name,
+                xy=(point.step, point.val_loss),
+                xytext=(5, 9),
+                textcoords="offset points",
+                fontsize=9.5,
+                color=VALIDATION,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8},
+            )
+        reached.add(name)
+
+
+def draw_losses(axes, history) -> None:
+    """Both curves, and the best validation loss marked."""
+    steps = [point.step for point in history]
+    style = {"marker": "o", "markersize": 3.5, "linewidth": 1.8}
+    axes.plot(steps, [p.train_loss for p in history], color=TRAIN, label="training", **style)
+    axes.plot(steps, [p.val_loss for p in history], color=VALIDATION, label="validation", **style)
+    finite = [point for point in history if math.isfinite(point.val_loss)]
+    if finite:
+        best = min(finite, key=lambda point: point.val_loss)
+        axes.axvline(best.step, color=BEST, linewidth=1, linestyle=":")
+        axes.plot(
+            [best.step],
+            [best.val_loss],
+            marker="*",
+            markersize=13,
+            color=BEST,
+            linestyle="",
+            clip_on=False,  # whole, also at the edge
+            label=f"best validation: {best.val_loss:.3f} at step {best.step:,}",
+        )
+    axes.legend(loc="upper right", edgecolor="none", framealpha=1.0)  # over the dashed lines
+
+
+def summary(history: list[Evaluation]) -> str:
+    """What a curve shows, in a line."""
+    if not history:
+        return "No evaluation yet."
+    last = history[-1]
+    return (
+        f"Step {last.step:,}: training loss {last.train_loss:.3f}, validation loss "
+        f"{last.val_loss:.3f}. {verdict(history)}"
+    )
+
+
+def curve_and_sample(history, rungs=(), title="", lines=11, width=40, highest=4.8) -> Figure:
+    """A curve over the ladder, and beside it what the model wrote at its last evaluation.
+
+    highest: where the losses' axis ends, the same in all pictures that are to be compared; what
+    lies above is drawn at its edge as a triangle.
+    """
+    figure = Figure(figsize=(10, 3.9))
+    left, right = figure.subplots(1, 2)
+    figure.subplots_adjust(left=0.06, right=0.99, bottom=0.13, top=0.82, wspace=0.6)
+    draw_rungs(left, rungs)
+    draw_losses(left, history)
+    for losses, colour in (("train_loss", TRAIN), ("val_loss", VALIDATION)):
+        above = [p.step for p in history if getattr(p, losses) > highest]
+        left.plot(above, [highest] * len(above), "^", color=colour, clip_on=False)
+    left.set(xlabel="step", ylabel="loss (nats a token)", ylim=(0, highest))
+    left.set_xlim(0, history[-1].step * 1.02 or 1)
+    left.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=3, frameon=False, fontsize=9)
+    left.spines[["top", "right"]].set_visible(False)
+    draw_sample(right, history[-1], lines, width)
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    return figure
+
+
+def curves_beside(histories, rungs=(), title="", columns=2, highest=4.8) -> Figure:
+    """Curves of several runs on one scale, over the ladder; histories: {name: evaluations}."""
+    rows = math.ceil(len(histories) / columns)
+    figure = Figure(figsize=(10, 0.8 + 2.5 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+    for axes, (name, history) in zip(grid, histories.items(), strict=False):
+        for rung in rungs:
+            axes.axhline(rung["loss"], color=RUNG, linewidth=0.6, linestyle=(0, (4, 4)), zorder=0)
+        draw_losses(axes, history)
+        handles, labels = axes.get_legend_handles_labels()
+        axes.get_legend().remove()  # one for all of them, below
+        axes.set_title(f"{name} ({labels[-1]})", loc="left", fontsize=10.5)
+        axes.set_ylim(0, highest)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.label_outer()
+    figure.supxlabel("step", fontsize=10)
+    figure.supylabel("loss (nats a token)", fontsize=10)
+    figure.legend(handles[:2], labels[:2], loc="outside upper right", ncols=2, frameon=False)
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    return figure
+
+
+def board(curves, ranked, xlabel="", rungs=(), title="", stand_out=6) -> Figure:
+    """Validation losses of many runs: the best few in colour and named, all others grey.
+
+    curves: {name: (x, losses)}. ranked: names, the best first; those of other runs cannot be
+    compared and are dotted. rungs: rows of `ngram.ladder`, drawn as lines.
+    """
+    figure = Figure(figsize=(10, 5.6), layout="constrained")
+    axes = figure.subplots()
+    ends, few = [], ranked[:stand_out]
+    for name, (x, losses) in curves.items():
+        if name not in few:
+            dashes = "solid" if name in ranked else (0, (1, 2))
+            axes.plot(x, losses, color="#b5b5b5", linewidth=1, linestyle=dashes, zorder=1)
+    for i, name in reversed(list(enumerate(few))):  # the best on top of all
+        x, losses = curves[name]
+        colour, best = PALETTE[i], min(v for v in losses if math.isfinite(v))
+        axes.plot(x, losses, color=colour, linewidth=3 if i == 0 else 2, zorder=3)
+        place = x[losses.index(best)]
+        axes.plot(place, best, "o", color=colour, markersize=13, clip_on=False, zorder=4)
+        number = {"ha": "center", "va": "center_baseline", "fontsize": 8, "fontweight": "bold"}
+        axes.text(place, best, str(i + 1), color="white", zorder=5, **number)
+        ends.append((best, f"{i + 1}. {short(name)}  {best:.3f}", colour))
+    # From below the best to above what nine runs in ten have reached: there the race is decided.
+    lowest = [min((v for v in curves[name][1] if math.isfinite(v)), default=4) for name in ranked]
+    low, high = min(lowest, default=0), sorted(lowest or [4])[int(0.9 * (len(lowest) - 0.5))]
+    axes.set_ylim(low - 0.1 * (high - low) - 0.02, high + 0.4 * (high - low) + 0.2)
+    axes.margins(x=0)
+    axes.set_xlim(left=0)
+    name_rungs(axes, rungs)
+    name_ends(axes, ends)
+    axes.set(xlabel=xlabel, ylabel="validation loss (nats a token)")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.set_title(title, loc="left", fontweight="bold", parse_math=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def name_rungs(axes, rungs) -> None:
+    """The rungs of the ladder that help, as thin lines, named above their right end."""
+    bottom, top = axes.get_ylim()
+    named = math.inf
+    for rung in helpful(rungs):
+        if named - rung["loss"] < 0.04 * (top - bottom):  # too close to the one above it
+            continue
+        named = rung["loss"]
+        axes.axhline(rung["loss"], color=RUNG, linewidth=0.6, linestyle=(0, (4, 4)), zorder=0)
+        axes.annotate(
+            rung["name"],
+            xy=(1, rung["loss"]),
+            xycoords=("axes fraction", "data"),
+            xytext=(-3, 1.5),
+            textcoords="offset points",
+            ha="right",
+            fontsize=7.5,
+            color=RUNG,
+            parse_math=False,
+            zorder=0,
+            annotation_clip=True,
+        )

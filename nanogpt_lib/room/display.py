@@ -1,0 +1,37 @@
+"""Pictures in a notebook, and whether there is a notebook."""
+
+import base64
+import io
+import sys
+
+
+def in_notebook() -> bool:
+    """Whether this runs in a Jupyter kernel, and so before a front end that shows pictures."""
+    ipython = sys.modules.get("IPython")  # a kernel has imported it; nobody else needs to
+    shell = ipython and ipython.get_ipython()
+    return getattr(shell, "kernel", None) is not None
+
+
+def show(handle, bundle: dict, metadata: dict | None = None):
+    """Puts a bundle (what to show, by its kind) on show, or in the place of an earlier one.
+
+    Returns the handle of that place.
+    """
+    if handle is not None:
+        handle.update(bundle, metadata=metadata, raw=True)
+        return handle
+    from IPython.display import display
+
+    return display(bundle, metadata=metadata, raw=True, display_id=True)
+
+
+def png(figure) -> str:
+    """A figure as notebooks keep pictures: PNG, as base64 text."""
+    return base64.b64encode(png_bytes(figure)).decode("ascii")
+
+
+def png_bytes(figure) -> bytes:
+    """A figure as a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()

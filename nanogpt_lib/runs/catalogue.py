@@ -1,0 +1,58 @@
+"""Which record or model is meant: a folder, a file, or the name of one that comes trained."""
+
+import os
+import re
+from pathlib import Path
+
+from nanogpt_lib.machine.paths import RECORDED
+from nanogpt_lib.runs.record import RECORD, RecordError
+
+
+def shipped() -> dict[str, Path]:
+    """The recorded runs that come with the library, by name."""
+    return {path.stem: path for path in sorted(RECORDED.rglob("*.jsonl"))}
+
+
+def shipped_models() -> dict[str, Path]:
+    """The trained models that come with the library, by name."""
+    return {path.stem: path for path in sorted(RECORDED.glob("*.pt"))}
+
+
+def find(run: str | Path) -> Path:
+    """The record that is meant: a file, that of a run folder, or a recorded run by its name."""
+    path = Path(run)
+    if path.is_dir():
+        path = path / RECORD
+    if path.exists():
+        return path
+    if str(run) in shipped():
+        return shipped()[str(run)]
+    raise RecordError(
+        f"there is no run record {path}, and no recorded run of that name; "
+        f"there are {', '.join(shipped()) or 'none'}"
+    )
+
+
+def find_all(runs) -> list[Path]:
+    """All records that are meant; a folder stands for all in it, however deep.
+
+    Files there count whose names hold ".json": `alice.jsonl`, and also `alice.jsonl.txt`, as mail
+    programs may call it. Hidden files are copies that other programs made.
+    """
+    paths = []
+    for run in runs:
+        if not Path(run).is_dir():
+            paths.append(find(run))
+            continue
+        for folder, folders, names in os.walk(run):
+            folders[:] = sorted(name for name in folders if name[0] not in "._")
+            found = (name for name in sorted(names) if name[0] != "." and ".json" in name.lower())
+            paths += [Path(folder, name) for name in found]
+    return list({path.resolve(): path for path in paths}.values())  # each once
+
+
+def name_of(path: Path) -> str:
+    """Whose record it is: the run folder's name, or the file's without its endings."""
+    if path.name == RECORD:
+        return path.absolute().parent.name
+    return re.split(r"\.json", path.name, flags=re.IGNORECASE)[0] or path.name

@@ -1,0 +1,126 @@
+"""Fitting a preset to your minutes: what a step takes here, and how many steps fill the time."""
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import torch
+
+from nanogpt_lib.machine.device import Compute
+from nanogpt_lib.model import GPT
+from nanogpt_lib.runs.presets import Preset, get_preset, with_steps
+from nanogpt_lib.training import Callback, new_run, train
+
+VAL_TOKENS = 111_540  # Tiny Shakespeare's validation split
+CLOSING = 4.0  # seconds for the curve, two samples and the last checkpoint, `pocket` on two cores
+ComputeFor = Callable[[int], Compute]  # from a model's width to where it computes, and how
+
+
+def seconds_per_step(preset: Preset, compute: Compute | None = None, vocab_size: int = 65) -> float:
+    """Measures a training step here: the median of five, after one to warm up.
+
+    On a slow machine the median of three: so one step that something else disturbed, or two of
+    five, decide nothing. compute: chosen by the preset's width if not given.
+    """
+    size = replace(preset.model, vocab_size=vocab_size)
+    ids = torch.arange(4 * size.block_size) % vocab_size  # any tokens cost the same
+    config = replace(preset.train, max_steps=6, eval_interval=10**9, eval_batches=1, compile=False)
+    clock = StepClock(patience=10.0)
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
+        run = train(new_run(GPT(size), ids, ids, config, compute), [clock])
+    if run.stopped == "interrupted":
+        raise KeyboardInterrupt  # there is nothing to save, and no reason to go on
+    return clock.median()
+
+
+class StepClock(Callback):
+    """Notes how long each step takes; after `patience` seconds three steps are enough."""
+
+    def __init__(self, patience: float):
+        self.patience = patience
+        self.ends: list[float] = []
+
+    def on_step(self, run):
+        run.loss.item()  # waits for a GPU to finish the step
+        self.ends.append(time.perf_counter())
+        if len(self.ends) > 3 and self.ends[-1] - self.ends[0] > self.patience:
+            run.config.max_steps = run.step
+
+    def median(self) -> float:
+        return statistics.median(b - a for a, b in zip(self.ends, self.ends[1:], strict=False))
+
+
+def cost(preset: Preset) -> int:
+    """A step's arithmetic up to a factor: parameters times tokens (Kaplan et al. 2020)."""
+    m = preset.model
+    return m.n_layer * m.n_embd**2 * preset.train.batch_size * m.block_size
+
+
+def fit_to_time(
+    minutes: float,
+    compute_for: ComputeFor | None = None,
+    vocab_size: int = 65,
+    val_tokens: int = VAL_TOKENS,
+    spent: float = 0.0,
+    name: str | None = None,
+) -> Preset:
+    """The preset and the number of steps that make the most of this many minutes here.
+
+    It measures a step, says what it measured, and fills the time with steps, evaluations on the
+    way, and the ending: the whole validation split, the curve and the samples. `TimeBudget`
+    corrects steps and cosine on the way.
+
+    compute_for: from a model's width to its Compute; `pick_compute` if not given. val_tokens: of
+    the text. spent: seconds of the minutes that are gone already. name: the preset to fit; it is
+    chosen by measurement if not given.
+    """
+    if not 0 < minutes < math.inf:
+        raise ValueError(f"minutes must be a number above 0, not {minutes}")
+    began = time.perf_counter()
+    measure = partial(say_pace, compute_for=compute_for, vocab_size=vocab_size)
+    if name:
+        fitting, most = get_preset(name), math.inf
+        pace = measure(fitting)
+    else:
+        fitting, pace = largest_that_fits(minutes, measure)
+        most = fitting.most
+    whole = 60 * minutes
+    gone = min(max(0.0, spent), whole) + time.perf_counter() - began
+    seconds = max(0.5 * whole, whole - gone - ending(fitting, pace, val_tokens))
+    steps = max(1, int(min(0.93 * seconds / pace, most)))  # the quick evaluations take the rest
+    preset = with_steps(fitting, steps)
+    return replace(preset, train=replace(preset.train, max_seconds=seconds))
+
+
+def ending(preset: Preset, pace: float, val_tokens: int) -> float:
+    """Seconds from the last step to the prompt; a token costs a third in evaluation."""
+    return CLOSING + pace * val_tokens / (3 * preset.train.batch_size * preset.model.block_size)
+
+
+def say_pace(preset: Preset, compute_for: ComputeFor | None, vocab_size: int) -> float:
+    """Measures a step of a preset and says what it took."""
+    compute = compute_for(preset.model.n_embd) if compute_for else None
+    pace = seconds_per_step(preset, compute, vocab_size)
+    print(f"Measured here: a `{preset.name}` step takes {1000 * pace:,.0f} ms.", flush=True)
+    return pace
+
+
+def largest_that_fits(minutes: float, measure: Callable) -> tuple[Preset, float]:
+    """The largest preset that gets through enough of its steps in time, and a step's seconds.
+
+    It measures a `pocket` step, guesses from it which larger preset would do, and measures that
+    one before it believes so.
+    """
+    fitting = get_preset("pocket")
+    pace = measure(fitting)
+    for name in ("workshop", "laptop"):
+        larger = get_preset(name)
+        guess = pace * cost(larger) / cost(fitting)
+        if larger.enough * guess < minutes * 60 * 1.5:  # worth a measurement
+            measured = measure(larger)
+            if larger.enough * measured < minutes * 60:
+                return larger, measured
+    return fitting, pace

@@ -1,0 +1,27 @@
+"""How times and texts are put into words."""
+
+from nanogpt_lib.training import Run
+
+
+def duration(seconds: float) -> str:
+    """45 s, 3 min 20 s, 2 h 05 min."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+
+
+def left(run: Run) -> str:
+    """The time a run has taken and will still take, in words."""
+    done = f"{duration(run.seconds)} done"
+    if not run.step or run.step >= run.config.max_steps:
+        return done
+    remaining = run.seconds / run.step * (run.config.max_steps - run.step)
+    return f"{done}, {duration(remaining)} left"
+
+
+def one_line(text: str, width: int = 90) -> str:
+    """The beginning of a text on one line, newlines as strokes."""
+    return text.strip().replace("\n", " / ")[:width]

@@ -1,0 +1,151 @@
+"""Reinforcement learning: advantages, the policy's loss, rewards, and practice that helps."""
+
+import pytest
+import torch
+
+from experiments.__main__ import main as experiments
+from nanogpt_lib.beyond import arithmetic
+from nanogpt_lib.beyond.finetune import IGNORED
+from nanogpt_lib.beyond.rl import (
+    RLConfig,
+    advantages,
+    cheap_check,
+    measure,
+    policy_loss,
+    practise,
+    right_sum,
+    two_ways,
+    undecided,
+)
+from nanogpt_lib.model import GPT
+from nanogpt_lib.runs.figures import read_record
+
+FEW = {"steps": 12, "problems": 4, "group": 8, "learning_rate": 3e-3}
+
+
+def test_advantages_compare_within_the_group_only():
+    rewards = torch.tensor([[1.0, 0.0, 0.0, 0.0], [9.0, 9.0, 9.0, 10.0]])
+    result = advantages(rewards)
+    assert torch.allclose(result.sum(1), torch.zeros(2), atol=1e-4)
+    assert torch.allclose(result.std(1), torch.ones(2), atol=1e-3)
+    assert result[0].argmax() == 0 and result[1].argmax() == 3
+
+
+def test_a_group_of_equals_teaches_nothing():
+    assert advantages(torch.ones(2, 4)).abs().max() == 0
+
+
+def test_the_policy_loss_with_equal_advantages_is_the_cross_entropy(tiny):
+    x = torch.arange(24).view(2, 12)
+    y = x + 1
+    y[0, :5] = IGNORED
+    logits, loss = tiny(x, y)
+    assert policy_loss(logits, y, torch.ones(2)).item() == pytest.approx(loss.item(), abs=1e-5)
+
+
+def test_a_step_makes_the_good_answer_likelier_and_the_bad_one_less_likely(tiny):
+    x = torch.tensor([[1, 2, 3, 4], [1, 2, 5, 6]])
+    y = torch.tensor([[IGNORED, 3, 4, 7], [IGNORED, 5, 6, 7]])
+
+    def surprises():
+        return [tiny(x[i : i + 1], y[i : i + 1])[1].item() for i in range(2)]
+
+    before = surprises()
+    policy_loss(tiny(x)[0], y, torch.tensor([1.0, -1.0])).backward()
+    with torch.no_grad():
+        for p in tiny.parameters():
+            p -= 0.05 * p.grad
+    after = surprises()
+    assert after[0] < before[0] and after[1] > before[1]
+
+
+def test_the_outcome_is_rewarded_and_nothing_else():
+    assert right_sum(arithmetic.direct(48, 37), 48, 37) == 1
+    assert right_sum(arithmetic.scratchpad(48, 37), 48, 37) == 1
+    assert right_sum(arithmetic.scratchpad(48, 36), 48, 37) == 0
+
+
+def test_the_cheap_check_can_be_cheated():
+    honest = cheap_check(arithmetic.scratchpad(48, 37), 48, 37)
+    cheat = cheap_check("000000¶", 48, 37)
+    assert cheat > honest > 0
+    assert right_sum("000000¶", 48, 37) == 0
+
+
+@pytest.mark.parametrize("answer", ["000085", "", "85¶", "¶", "00+085¶"])
+def test_what_does_not_look_like_a_sum_gets_nothing_from_the_cheap_check(answer):
+    assert cheap_check(answer, 48, 37) <= 0
+
+
+def starts_with_nought(answer, a, b):
+    return float(answer.startswith("0"))
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return GPT(arithmetic.SIZE).eval()
+
+
+def test_practice_raises_the_reward(model):
+    seen = []
+    history = practise(
+        model, starts_with_nought, RLConfig(**FEW), lambda step, _: seen.append(step)
+    )
+    assert seen == list(range(1, 13))
+    assert sum(history[:3]) / 3 < 0.3
+    assert sum(history[-3:]) / 3 > sum(history[:3]) / 3 + 0.2
+
+
+def test_a_reward_that_is_always_the_same_changes_nothing(model):
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    practise(model, lambda *_: 1.0, RLConfig(**FEW | {"steps": 2}))
+    for name, p in model.named_parameters():
+        assert torch.allclose(p, before[name], atol=1e-6), name
+
+
+def test_practice_uses_no_problem_that_is_kept_for_testing(model):
+    asked = []
+    practise(model, lambda _, *p: float(asked.append(p) is None), RLConfig(**FEW | {"steps": 2}))
+    assert len(asked) == 2 * 4 * 8
+    assert not any(arithmetic.held_out(*p) for p in asked)
+    assert len(set(asked)) == 8  # a group shares its problem
+
+
+def test_a_group_of_one_is_refused():
+    with pytest.raises(ValueError, match="group must be at least 2, not 1: nothing to compare"):
+        RLConfig(group=1)
+
+
+def test_a_model_is_tuned_on_answers_in_steps_and_at_once():
+    _, y = two_ways(rows=6)()
+    answers = [arithmetic.TOKENIZER.decode(row[row != IGNORED]) for row in y]
+    assert ["+" in answer for answer in answers] == [True, True, False] * 2
+
+
+def test_tuning_on_both_ways_leaves_the_adder_as_it_was(model):
+    before = model.lm_head.weight.clone()
+    tuned = undecided(model, steps=1)
+    assert torch.equal(model.lm_head.weight, before)
+    assert not torch.equal(tuned.lm_head.weight, before)
+
+
+def test_a_model_that_knows_nothing_scores_zero(model):
+    assert measure(model, arithmetic.problems(4, 3))["right"] == 0
+
+
+def test_the_command_writes_a_record_that_can_be_read(tmp_path, capsys):
+    words = "--seeds 1 --tokens 4096 --steps 1 --tests 1 --out"
+    experiments(["rl", *words.split(), str(tmp_path)])
+    rows = read_record("practice", tmp_path)
+    assert [row["practised for"] for row in rows] == ["nothing", "right sum", "cheap check"]
+    assert all(len(row["tests"]) == arithmetic.COLUMNS for row in rows)
+    assert capsys.readouterr().out.count("seed 1") == 3
+
+
+def test_in_the_shipped_record_practice_helps_and_the_cheap_check_is_cheated():
+    rows = read_record("practice")
+    right = {(r["seed"], r["practised for"]): r["tests"][-1]["right"] for r in rows}
+    for seed in {seed for seed, _ in right}:
+        before, after = right[seed, "nothing"], right[seed, "right sum"]
+        assert after > before > right[seed, "cheap check"]

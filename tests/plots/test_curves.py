@@ -1,0 +1,123 @@
+"""The pictures: whatever a run was like, its curve shows it."""
+
+import io
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.image import imread
+
+from nanogpt_lib.plots.curves import loss_figure, summary
+from nanogpt_lib.plots.style import RUNG
+from nanogpt_lib.training import Evaluation, TrainConfig, lr_at
+
+CONFIG = TrainConfig(max_steps=40, warmup_steps=5)
+RUNGS = [
+    {"k": -1, "name": "uniform guess", "loss": 4.17},
+    {"k": 0, "name": "character frequencies", "loss": 3.35},
+    {"k": 3, "name": "3 characters of context", "loss": 1.78},
+    {"k": 4, "name": "4 characters of context", "loss": 1.75},
+]
+
+
+def point(step, train_loss, val_loss):
+    return Evaluation(step, step * 10, step * 0.1, 1e-3, train_loss, val_loss)
+
+
+HISTORY = [point(0, 4.2, 4.2), point(10, 2.5, 2.6), point(20, 1.9, 2.1), point(30, 1.5, 2.3)]
+
+
+def labelled(axes, name):
+    """The line whose label in the legend begins so."""
+    return next(line for line in axes.lines if str(line.get_label()).startswith(name))
+
+
+def test_both_losses_are_drawn_where_they_were():
+    above, _ = loss_figure(HISTORY, CONFIG).axes
+    for name, loss in (("training", "train_loss"), ("validation", "val_loss")):
+        line = labelled(above, name)
+        assert list(line.get_xdata()) == [0, 10, 20, 30]
+        assert list(line.get_ydata()) == [getattr(p, loss) for p in HISTORY]
+    names = [text.get_text() for text in above.get_legend().get_texts()]
+    assert names == ["training", "validation", "best validation: 2.100 at step 20"]
+
+
+def test_the_best_validation_loss_is_marked_at_its_place():
+    above, _ = loss_figure(HISTORY, CONFIG).axes
+    mark = labelled(above, "best")
+    assert (list(mark.get_xdata()), list(mark.get_ydata())) == ([20], [2.1])
+
+
+def test_the_ladder_is_drawn_and_its_names_do_not_overlap():
+    figure = loss_figure(HISTORY, CONFIG, RUNGS, "smoke on a text")
+    above = figure.axes[0]
+    heights = [line.get_ydata()[0] for line in above.lines if line.get_color() == RUNG]
+    assert sorted(heights) == sorted(rung["loss"] for rung in RUNGS)
+    names = [text for text in above.texts if "characters of context" in text.get_text()]
+    figure.canvas.draw()
+    one, two = (name.get_window_extent() for name in names)
+    assert not one.overlaps(two)
+    assert above.get_title(loc="left") == "smoke on a text"
+
+
+def test_the_learning_rate_is_drawn_below():
+    _, below = loss_figure(HISTORY, CONFIG).axes
+    (line,) = below.lines
+    for step, rate in zip(line.get_xdata(), line.get_ydata(), strict=True):
+        assert rate == lr_at(step, CONFIG)
+    assert list(line.get_xdata()) == list(range(41))
+
+
+def picture(figure):
+    """The pixels of a figure, values from 0 to 1."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=60)
+    file.seek(0)
+    return imread(file)[:, :, :3]
+
+
+def test_the_picture_is_not_blank_and_shows_the_history():
+    empty, full = (picture(loss_figure(h, CONFIG, RUNGS)) for h in ([], HISTORY))
+    assert full.shape == empty.shape and full.min() < 0.5
+    assert np.abs(full - empty).max() > 0.5  # the curves are what differs
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [],
+        [point(0, 4.2, 4.2)],
+        [point(0, math.nan, math.nan)],
+        [point(0, 4.2, 4.2), point(10, math.nan, math.nan)],
+        [point(0, 4.2, 4.2), point(10, 4.2, 1e30)],
+        [point(0, 0.0, 0.0), point(50, 0.0, 0.0)],  # beyond the last step that was planned
+    ],
+)
+def test_odd_histories_are_drawn_too(history):
+    assert picture(loss_figure(history, CONFIG, RUNGS)).min() < 0.5
+    assert picture(loss_figure(history, replace(CONFIG, max_steps=0))).min() < 0.5
+
+
+losses = st.floats(0, 10) | st.just(math.nan)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(losses, losses), max_size=6))
+def test_the_summary_names_the_last_step_and_its_losses(values):
+    history = [point(1000 * i, *pair) for i, pair in enumerate(values)]
+    said = summary(history)
+    if not history:
+        assert said == "No evaluation yet."
+    else:
+        last = history[-1]
+        assert said.startswith(f"Step {last.step:,}: training loss {last.train_loss:.3f}, ")
+        assert f"validation loss {last.val_loss:.3f}. " in said
+    assert "\n" not in said
+
+
+def test_the_summary_says_how_a_run_went():
+    assert "Overfitting since step 20" in summary(HISTORY)
+    assert "Diverged" in summary([point(0, 4.2, 4.2), point(10, math.nan, math.nan)])

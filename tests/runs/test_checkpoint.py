@@ -1,0 +1,311 @@
+"""Checkpoints: whole or not there, harmless to load, and refused by name where damaged."""
+
+import copy
+import math
+import pickle
+import shutil
+import signal
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from snapshots import same
+
+from nanogpt_lib.machine.device import Compute
+from nanogpt_lib.model import GPT, GPTConfig
+from nanogpt_lib.runs import checkpoint
+from nanogpt_lib.runs.callbacks import Checkpoints
+from nanogpt_lib.runs.checkpoint import CheckpointError
+from nanogpt_lib.tokenizer import CharTokenizer
+from nanogpt_lib.training import Callback, TrainConfig, new_run, train
+
+CPU = Compute(torch.device("cpu"), torch.float32, "the same everywhere")
+TOKENIZER = CharTokenizer("abcdefgh")
+ABOUT = {"preset": "smoke", "text": None, "sha256": "0" * 64}
+
+
+def small_run(compute=CPU, **changes):
+    torch.manual_seed(0)
+    ids = torch.randint(8, (300,))
+    model = GPT(GPTConfig(vocab_size=8, block_size=8, n_layer=1, n_head=1, n_embd=8, dropout=0.1))
+    settings = {"max_steps": 4, "batch_size": 2, "eval_interval": 2, "eval_batches": 1}
+    return new_run(model, ids[:200], ids[200:], TrainConfig(**settings | changes), compute)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run folder with last.pt (step 4), previous.pt (step 2) and best.pt; and its run."""
+    folder = tmp_path_factory.mktemp("run")
+    return folder, train(small_run(), [Checkpoints(folder, TOKENIZER, ABOUT)])
+
+
+@pytest.fixture
+def folder(trained, tmp_path):
+    """A copy of it to be damaged."""
+    return Path(shutil.copytree(trained[0], tmp_path / "run"))
+
+
+# --- there and back ---
+
+
+def test_what_is_saved_comes_back_bit_for_bit(trained):
+    folder, run = trained
+    data = checkpoint.load(folder / "last.pt")
+    assert same(data, checkpoint.snapshot(run, TOKENIZER, ABOUT) | {"cpu_rng": data["cpu_rng"]})
+    other = small_run()
+    checkpoint.restore(other, data)
+    assert same(checkpoint.snapshot(other, TOKENIZER, ABOUT), data)
+
+
+def test_settings_out_of_numpy_are_saved_like_any_others(tmp_path):
+    ids = torch.randint(8, (300,))
+    n, rate = np.int64(8), np.float32(1e-3)
+    model = GPT(GPTConfig(vocab_size=n, block_size=n, n_layer=1, n_head=1, n_embd=n, dropout=rate))
+    config = TrainConfig(max_steps=np.int64(2), batch_size=2, learning_rate=rate, min_lr=rate)
+    train(new_run(model, ids, ids, config, CPU), [Checkpoints(tmp_path, TOKENIZER, ABOUT)])
+    assert checkpoint.load(tmp_path / "last.pt")["step"] == 2
+
+
+def test_a_restored_run_goes_on_as_the_first_one_does():
+    run, other = small_run(), small_run()
+    data = {}
+
+    class SaveInTheMiddle(Callback):
+        def on_step(self, run):
+            if run.step == 3:
+                data.update(copy.deepcopy(checkpoint.snapshot(run, TOKENIZER, ABOUT)))
+
+    torch.manual_seed(1)
+    first = checkpoint.snapshot(train(run, [SaveInTheMiddle()]), TOKENIZER, ABOUT)
+    checkpoint.restore(other, data)
+    second = checkpoint.snapshot(train(other), TOKENIZER, ABOUT)
+    for name in ("model", "optimizer", "batches_rng", "cpu_rng", "step"):
+        assert same(first[name], second[name]), name
+
+
+def test_the_loss_scale_of_float16_is_part_of_a_checkpoint():
+    half = Compute(torch.device("cpu"), torch.float16, "as on an older GPU")
+    run, other = small_run(half), small_run(half)
+    run.scaler.scale(torch.ones(1))
+    run.scaler.update(1234.0)
+    checkpoint.restore(other, checkpoint.snapshot(run, TOKENIZER, ABOUT))
+    other.scaler.scale(torch.ones(1))
+    assert other.scaler.get_scale() == 1234.0
+
+
+def test_best_holds_the_weights_of_the_lowest_loss_and_no_more_than_sampling_needs(trained):
+    folder, run = trained
+    model, tokenizer, data = checkpoint.load_model(folder)
+    assert data["step"] == run.best.step and not model.training
+    assert tokenizer.symbols == TOKENIZER.symbols
+    assert "optimizer" not in data and "optimizer" in checkpoint.load(folder / "last.pt")
+
+
+def test_a_later_and_worse_model_does_not_replace_the_best(tmp_path):
+    run = small_run(learning_rate=1e30, warmup_steps=0, max_steps=2)  # a loss of NaN after step 1
+    train(run, [Checkpoints(tmp_path, TOKENIZER, ABOUT)])
+    assert math.isnan(run.history[-1].val_loss)
+    assert checkpoint.load(tmp_path / "best.pt")["step"] == 0
+    assert checkpoint.load(tmp_path / "last.pt")["step"] == 2
+
+
+def test_sampling_takes_the_best_unless_a_file_is_named(folder):
+    best = checkpoint.load(folder / "best.pt")
+    torch.save(best | {"step": 1}, folder / "best.pt")
+    assert checkpoint.load_model(folder)[2]["step"] == 1
+    assert checkpoint.load_model(folder / "last.pt")[2]["step"] == 4
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_checkpoint_from_a_gpu_loads_on_the_cpu(tmp_path):
+    gpu = Compute(torch.device("cuda"), torch.bfloat16, "a GPU")
+    train(small_run(gpu), [Checkpoints(tmp_path, TOKENIZER, ABOUT)])
+    model, _, _ = checkpoint.load_model(tmp_path)
+    assert model.lm_head.weight.device.type == "cpu"
+    checkpoint.restore(small_run(), checkpoint.load(tmp_path / "last.pt"))
+
+
+# --- damage ---
+
+
+def cut_in_half(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def turn_to_text(path):
+    path.write_text("To be, or not to be")
+
+
+def flip_bytes(path):
+    data = bytearray(path.read_bytes())
+    for i in range(len(data) // 2, len(data) // 2 + 20):
+        data[i] ^= 0xFF
+    path.write_bytes(data)
+
+
+def become_another_archive(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("hello.txt", "hello")
+
+
+def become_another_models_weights(path):
+    torch.save({"weight": torch.ones(3)}, path)
+
+
+def become_a_list(path):
+    torch.save([1, 2, 3], path)
+
+
+def become_a_later_format(path):
+    torch.save({"format": 99}, path)
+
+
+DAMAGE = (
+    cut_in_half,
+    empty,
+    turn_to_text,
+    flip_bytes,
+    become_another_archive,
+    become_another_models_weights,
+    become_a_list,
+    become_a_later_format,
+)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_checkpoint_is_refused_by_name_and_the_previous_one_used(folder, damage, capsys):
+    damage(folder / "last.pt")
+    with pytest.raises(CheckpointError, match=r"last\.pt is damaged or not a checkpoint of this"):
+        checkpoint.load(folder / "last.pt")
+    assert checkpoint.load_last(folder)["step"] == 2
+    said = capsys.readouterr().out
+    assert "last.pt is damaged" in said and "previous.pt instead, from step 2" in said
+
+
+def test_a_format_of_another_version_is_named(folder):
+    become_a_later_format(folder / "last.pt")
+    with pytest.raises(CheckpointError, match="format 99, this version reads 1"):
+        checkpoint.load(folder / "last.pt")
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_a_flipped_byte_is_noticed_or_changes_nothing(trained, tmp_path_factory, data):
+    good = (trained[0] / "last.pt").read_bytes()
+    place = data.draw(st.integers(0, len(good) - 1))
+    flips = data.draw(st.integers(1, 255))
+    path = tmp_path_factory.mktemp("flipped") / "last.pt"
+    path.write_bytes(good[:place] + bytes([good[place] ^ flips]) + good[place + 1 :])
+    try:
+        loaded = checkpoint.load(path)
+    except CheckpointError as error:
+        assert str(path) in str(error)
+    else:
+        assert same(loaded, checkpoint.load(trained[0] / "last.pt"))
+
+
+def test_where_both_are_damaged_the_error_names_both_and_the_way_out(folder):
+    cut_in_half(folder / "last.pt")
+    empty(folder / "previous.pt")
+    with pytest.raises(CheckpointError) as error:
+        checkpoint.load_last(folder)
+    for word in ("last.pt is damaged", "previous.pt is damaged", "Start a new run: nanogpt train"):
+        assert word in str(error.value)
+
+
+def test_where_the_best_is_damaged_the_last_is_sampled_and_that_is_said(folder, capsys):
+    flip_bytes(folder / "best.pt")
+    assert checkpoint.load_model(folder)[2]["step"] == 4
+    assert "best.pt is damaged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("load", [checkpoint.load, checkpoint.load_last, checkpoint.load_model])
+def test_a_checkpoint_that_is_not_there_is_named(tmp_path, load):
+    with pytest.raises(CheckpointError, match=r"there is no checkpoint .*nowhere"):
+        load(tmp_path / "nowhere")
+
+
+class Bomb:
+    """What an attacker would put in a file: loading it the careless way runs a command."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return Path.touch, (self.target,)
+
+
+@pytest.mark.parametrize("form", ["PyTorch's", "a bare pickle"])
+def test_loading_never_runs_code(tmp_path, form):
+    target, path = tmp_path / "the bomb went off", tmp_path / "last.pt"
+    if form == "a bare pickle":
+        path.write_bytes(pickle.dumps({"format": 1, "model": Bomb(target)}))
+    else:
+        torch.save({"format": 1, "model": Bomb(target)}, path)
+    for load in (checkpoint.load, checkpoint.load_model):
+        with pytest.raises(CheckpointError, match="is damaged or not a checkpoint"):
+            load(path)
+    assert not target.exists()
+    if form != "a bare pickle":
+        torch.load(path, weights_only=False)
+        assert target.exists()  # the bomb was a real one
+
+
+# --- the disk ---
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit on file sizes, as POSIX has it")
+def test_a_full_disk_leaves_the_old_checkpoints_whole_and_says_what_to_do(folder):
+    import resource
+
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    data = checkpoint.load(folder / "last.pt")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = len(before["last.pt"])
+    try:
+        for room in (0, 1000, size // 2, size - 1):  # so much still fits
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+            with pytest.raises(CheckpointError) as error:
+                checkpoint.save_last(data, folder)
+            for words in (
+                "could not be written",
+                "Is the disk full?",
+                "free some space and resume",
+            ):
+                assert words in str(error.value)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    checkpoint.save_last(data, folder)  # with space again it goes on
+    assert checkpoint.load(folder / "last.pt")["step"] == 4
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "run").write_text("a file where the folder should be")
+    with pytest.raises(CheckpointError, match=r"run.last\.pt could not be written"):
+        checkpoint.save({}, tmp_path / "run" / "last.pt")
+
+
+def test_what_a_killed_program_left_half_written_is_swept_away(folder):
+    (folder / "next.pt.123.part").write_bytes(b"half a checkpoint")
+    run = small_run()
+    checkpoint.restore(run, checkpoint.load_last(folder))
+    train(run, [Checkpoints(folder, TOKENIZER, ABOUT)])
+    assert {path.name for path in folder.iterdir()} == {"last.pt", "previous.pt", "best.pt"}
+
+
+def test_a_run_that_is_stopped_between_evaluations_is_saved_where_it_stopped(tmp_path):
+    run = small_run(eval_interval=3)
+    checkpoints = Checkpoints(tmp_path, TOKENIZER, ABOUT)
+    checkpoints.on_step = lambda run: signal.raise_signal(signal.SIGINT)  # Ctrl-C
+    train(run, [checkpoints])
+    assert checkpoint.load(tmp_path / "last.pt")["step"] == run.step == 1

@@ -1,0 +1,48 @@
+"""What comes with the kit besides the records: a trained model, for whom nothing else works."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from nanogpt_lib import generate, load_model
+from nanogpt_lib.machine.paths import RECORDED
+from nanogpt_lib.runs import catalogue, checkpoint, record
+from nanogpt_lib.training import evaluate
+
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "ship_model.py"
+PATH = RECORDED / "pocket.pt"
+
+
+def test_it_is_small():
+    assert PATH.stat().st_size < 4_000_000
+
+
+def test_it_is_the_model_of_the_recorded_run_and_as_good(ids):
+    model, _, data = load_model("pocket")
+    kept = record.read(catalogue.find("pocket"))
+    assert data["step"] == kept.result["step"]
+    assert evaluate(model, ids[1]) == pytest.approx(kept.result["whole_val_loss"], abs=0.002)
+
+
+def test_it_writes(nanogpt):
+    output = nanogpt("sample", "pocket", "--prompt", "ROMEO:", "-n", "20", "--seed", "1").stdout
+    model, tokenizer, _ = load_model("pocket")
+    assert output == generate(model, tokenizer, "ROMEO:", 20, seed=1) + "\n"
+
+
+def test_a_folder_of_that_name_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pocket").mkdir()
+    with pytest.raises(checkpoint.CheckpointError, match="there is no checkpoint"):
+        load_model("pocket")
+
+
+def test_the_tool_halves_a_checkpoint_and_keeps_all_that_sampling_needs(tmp_path):
+    model, _, data = load_model("pocket")
+    data["model"] = model.state_dict()  # in float32, as a run saves it
+    checkpoint.save(data, tmp_path / "best.pt")
+    main = runpy.run_path(str(TOOL))["main"]
+    assert main(tmp_path, tmp_path / "small.pt") == 0
+    assert (tmp_path / "small.pt").stat().st_size < 0.6 * (tmp_path / "best.pt").stat().st_size
+    assert load_model(tmp_path / "small.pt")[2]["step"] == data["step"]
