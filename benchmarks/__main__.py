@@ -13,6 +13,7 @@ WORKS = (
     "sampling",
     "evaluation",
     "startup",
+    "waiting",
     "memory",
     "growth",
     "gpu",
