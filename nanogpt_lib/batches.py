@@ -2,18 +2,7 @@
 
 import torch
 
-from nanogpt_lib.checks import TextError
-
-
-def check_length(train_ids, val_ids, block_size: int) -> None:
-    """Raises TextError where a split is too short for one context and its targets."""
-    shortest = min(len(train_ids), len(val_ids))
-    if shortest <= block_size:
-        raise TextError(
-            f"the text is too short for a context of {block_size}: its shorter split has "
-            f"{shortest:,} tokens and needs {block_size + 1:,}. Give a text of at least "
-            f"{10 * (block_size + 1):,} tokens, or a smaller block_size"
-        )
+from nanogpt_lib.checks import check_length
 
 
 class BatchSampler:

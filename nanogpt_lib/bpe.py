@@ -10,6 +10,8 @@ import re
 from collections import Counter, defaultdict
 from itertools import pairwise
 
+from nanogpt_lib.checks import check_ids, check_unknown
+
 BYTES = 256  # the tokens that are there before anything is merged; a byte's id is its value
 
 # Merges stay inside a piece: a word with the space before it, a run of punctuation with the space
@@ -112,8 +114,7 @@ class BPETokenizer:
         (surrogates). "error" raises a ValueError that names the first, "drop" leaves them out,
         "replace" puts a question mark in their place.
         """
-        if unknown not in HALVES:
-            raise ValueError(f'unknown must be "error", "drop" or "replace", not {unknown!r}')
+        check_unknown(unknown)
         ids = []
         for piece in PIECE.findall(whole(text, unknown)):
             if piece not in self._known:
@@ -134,13 +135,8 @@ class BPETokenizer:
 
         Bytes that make no whole character become U+FFFD. Raises ValueError beyond the end.
         """
-        ids = [int(i) for i in ids]
-        wrong = [i for i in ids if not 0 <= i < self.vocab_size]
-        if wrong:
-            raise ValueError(
-                f"no symbol has the id {wrong[0]}: ids go from 0 to {self.vocab_size - 1}"
-            )
-        return b"".join(self.symbols[i] for i in ids).decode(errors="replace")
+        known = check_ids(ids, self.vocab_size)
+        return b"".join(self.symbols[i] for i in known).decode(errors="replace")
 
     def to_dict(self) -> dict:
         """Plain data for a checkpoint; `from_dict` is the way back."""

@@ -58,6 +58,17 @@ def number(settings, name: str) -> float:
     return value
 
 
+def check_length(train_ids, val_ids, block_size: int) -> None:
+    """Raises TextError where a split is too short for one context and its targets."""
+    shortest = min(len(train_ids), len(val_ids))
+    if shortest <= block_size:
+        raise TextError(
+            f"the text is too short for a context of {block_size}: its shorter split has "
+            f"{shortest:,} tokens and needs {block_size + 1:,}. Give a text of at least "
+            f"{10 * (block_size + 1):,} tokens, or a smaller block_size"
+        )
+
+
 def check_model(config) -> None:
     """Raises ValueError for a `model.GPTConfig` that is the shape of no GPT."""
     whole(config, "vocab_size", "block_size", "n_layer", "n_head", "n_embd")
@@ -89,3 +100,82 @@ def check_training(config) -> None:
             f"grad_accum ({config.grad_accum}) cannot exceed batch_size ({config.batch_size}): "
             "a part of a batch is at least one sequence"
         )
+
+
+def check_sampling(temperature, top_k, top_p) -> None:
+    """Raises ValueError for a draw that makes no sense, and says what does."""
+    if not (is_number(temperature) and 0 <= temperature < math.inf):
+        raise ValueError(
+            "temperature must be a number from 0 (always the likeliest token) up: "
+            f"{temperature!r} is none"
+        )
+    if top_k is not None and not (is_whole(top_k) and top_k >= 1):
+        raise ValueError(f"top_k must be a whole number from 1 up, or None for all: {top_k!r}")
+    if top_p is not None and not (is_number(top_p) and 0 < top_p <= 1):
+        raise ValueError(f"top_p must lie above 0 and up to 1, or be None: {top_p!r}")
+
+
+def check_writing(max_new_tokens, seed) -> None:
+    """Raises ValueError for a length or a seed that makes no sense."""
+    if not (is_whole(max_new_tokens) and max_new_tokens >= 0):
+        raise ValueError(f"max_new_tokens must be a whole number from 0 up: {max_new_tokens!r}")
+    if seed is not None and not (is_whole(seed) and abs(seed) < 2**63):
+        raise ValueError(f"seed must be a whole number below 2**63, or None for chance: {seed!r}")
+
+
+def check_prompt(prompt, known: int, vocab_size: int) -> None:
+    """Raises ValueError for a prompt that is no text, or a tokenizer of another model.
+
+    known: symbols that the tokenizer has. vocab_size: symbols that the model has.
+    """
+    if known != vocab_size:
+        raise ValueError(
+            f"the tokenizer has {known} symbols and the model {vocab_size}: "
+            "they do not belong together. `load_model` gives both from one checkpoint"
+        )
+    if not isinstance(prompt, str):
+        raise ValueError(f"a prompt must be a text, not {prompt!r}; `generate` takes a list, too")
+
+
+def check_scores(finite: bool) -> None:
+    """Raises ValueError if a model's scores are not finite."""
+    if not finite:
+        raise ValueError(
+            "the model's scores are not finite: its training diverged (was the learning rate too "
+            "high?). Take an earlier checkpoint, such as best.pt"
+        )
+
+
+def is_number(value) -> bool:
+    """Python's numbers and NumPy's, not true and false, which count as 1 and 0 in Python."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_whole(value) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def check_unknown(unknown: str) -> None:
+    """Raises ValueError for a way to treat unknown characters that does not exist."""
+    if unknown not in ("error", "drop", "replace"):
+        raise ValueError(f'unknown must be "error", "drop" or "replace", not {unknown!r}')
+
+
+def check_ids(ids, vocab_size: int) -> list[int]:
+    """Ids, a list or a 1-D tensor, as plain numbers. Raises ValueError beyond the vocabulary."""
+    plain = [int(i) for i in ids]
+    wrong = [i for i in plain if not 0 <= i < vocab_size]
+    if wrong:
+        raise ValueError(f"no symbol has the id {wrong[0]}: ids go from 0 to {vocab_size - 1}")
+    return plain
+
+
+def never_seen(text: str, symbols: str) -> ValueError:
+    """The error that names the characters of a text that a tokenizer does not know."""
+    strangers = sorted(set(text) - set(symbols))
+    shown = ", ".join(f"{c!r} (U+{ord(c):04X})" for c in strangers[:10])
+    more = f" and {len(strangers) - 10} more" if len(strangers) > 10 else ""
+    return ValueError(
+        f"the model has never seen {shown}{more}. Use its {len(symbols)} symbols, or "
+        'pass unknown="drop" or unknown="replace" (on the command line --unknown drop)'
+    )

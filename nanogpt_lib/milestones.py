@@ -40,6 +40,7 @@ TRAINING = (
 # The lowest validation losses known for models of about 10 million parameters: nanoGPT's README
 # gives 1.4697, repetitions of it 1.46 to 1.48.
 FLOOR = 1.46
+REMEDY = "Lower the learning rate, and keep gradients clipped."  # for a run that diverged
 
 
 @dataclass(frozen=True)
@@ -85,14 +86,7 @@ def read_loss(value: float, split: str, rungs=None) -> Reading:
     if split not in ("train", "val"):
         raise ValueError(f'split must be "train" or "val", not {split!r}')
     if not math.isfinite(value):
-        return Reading(
-            value,
-            split,
-            "diverged",
-            "noise",
-            "The training has failed.",
-            "Lower the learning rate, and keep gradients clipped.",
-        )
+        return Reading(value, split, "diverged", "noise", "The training has failed.", REMEDY)
     if value < 0:
         raise ValueError(f"a cross-entropy is never negative: {value}")
     rungs = rungs or shakespeare_ladder()
@@ -173,12 +167,8 @@ def verdict(history) -> Verdict:
     """
     if any(not math.isfinite(x) for p in history for x in (p.train_loss, p.val_loss)):
         first = next(p for p in history if not math.isfinite(p.train_loss + p.val_loss))
-        return Verdict(
-            "diverged",
-            None,
-            f"Diverged by step {first.step:,}: the loss is no finite number any more. Lower the "
-            "learning rate, and keep gradients clipped.",
-        )
+        what = f"Diverged by step {first.step:,}: the loss is no finite number any more."
+        return Verdict("diverged", None, f"{what} {REMEDY}")
     if len(history) < 3:
         return Verdict("too early", None, "Too early to tell: fewer than three evaluations.")
     best = min(history, key=lambda p: p.val_loss)
@@ -194,12 +184,8 @@ def verdict(history) -> Verdict:
                 f"Overfitting since step {best.step:,}: the validation loss was at its best then, "
                 f"{best.val_loss:.3f}, and is {rise:.2f} higher now, while the training loss fell.",
             )
-        return Verdict(
-            "unsettled",
-            best.step,
-            f"Unsettled: {where}; it is {rise:.2f} higher now, and the training loss has not "
-            "fallen either. A lower learning rate may help.",
-        )
+        what = f"Unsettled: {where}; it is {rise:.2f} higher now, and the training loss has not "
+        return Verdict("unsettled", best.step, f"{what}fallen either. Try a lower learning rate.")
     before = history[-max(3, len(history) // 5)]  # a fifth of the curve, however dense it is
     if before.val_loss - last.val_loss > noise:
         return Verdict("learning", best.step, f"Still learning: {where}; more steps would help.")

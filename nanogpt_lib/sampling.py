@@ -4,9 +4,11 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from numbers import Integral, Real
+from functools import partial
 
 import torch
+
+from nanogpt_lib.checks import check_prompt, check_sampling, check_scores, check_writing
 
 TOP_K = 40  # the workshop's default, as is the temperature of 0.7: lively, rarely nonsense
 
@@ -92,13 +94,9 @@ def probabilities(logits, temperature: float = 1.0, top_k: int | None = None, to
 
     In this order: temperature, top-k, top-p; a temperature of 0 leaves the likeliest token only.
     """
-    check_settings(temperature, top_k, top_p)
+    check_sampling(temperature, top_k, top_p)
     logits = logits.float()
-    if not torch.isfinite(logits).all():
-        raise ValueError(
-            "the model's scores are not finite: its training diverged (was the learning rate too "
-            "high?). Take an earlier checkpoint, such as best.pt"
-        )
+    check_scores(bool(torch.isfinite(logits).all()))
     if temperature == 0:
         top_k, temperature = 1, 1.0
     temperature = min(max(float(temperature), 1e-30), 1e30)  # float32 can hold little beyond
@@ -116,56 +114,22 @@ def probabilities(logits, temperature: float = 1.0, top_k: int | None = None, to
     return torch.zeros_like(chance).scatter(-1, order, chance)  # each back in its token's place
 
 
-def check_settings(temperature, top_k, top_p) -> None:
-    """Raises ValueError for settings that make no sense, and says which do."""
-    if not (is_number(temperature) and 0 <= temperature < math.inf):
-        raise ValueError(
-            "temperature must be a number from 0 (always the likeliest token) up: "
-            f"{temperature!r} is none"
-        )
-    if top_k is not None and not (is_whole(top_k) and top_k >= 1):
-        raise ValueError(f"top_k must be a whole number from 1 up, or None for all: {top_k!r}")
-    if top_p is not None and not (is_number(top_p) and 0 < top_p <= 1):
-        raise ValueError(f"top_p must lie above 0 and up to 1, or be None: {top_p!r}")
-
-
-def is_number(value) -> bool:
-    """Python's numbers and NumPy's, not true and false, which count as 1 and 0 in Python."""
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def is_whole(value) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
 def begin(
     model, tokenizer, prompts, max_new_tokens, temperature, top_k, top_p, seed, unknown
 ) -> list[list[int]]:
     """The prompts' ids. Checks everything, so that errors come before the first token."""
-    check_settings(temperature, top_k, top_p)
-    if not (is_whole(max_new_tokens) and max_new_tokens >= 0):
-        raise ValueError(f"max_new_tokens must be a whole number from 0 up: {max_new_tokens!r}")
-    if seed is not None and not (is_whole(seed) and abs(seed) < 2**63):
-        raise ValueError(f"seed must be a whole number below 2**63, or None for chance: {seed!r}")
+    check_sampling(temperature, top_k, top_p)
+    check_writing(max_new_tokens, seed)
     V = model.config.vocab_size
     if top_k is not None and top_k > V and top_k != TOP_K:
         warnings.warn(f"top_k is {top_k}, but there are only {V} symbols: taking all", stacklevel=3)
-    rows = []
-    for prompt in prompts:  # no comprehension: in Python 3.11 it would be one level more to warn at
-        rows.append(encode_prompt(model, tokenizer, prompt, unknown))
-    return rows
+    return [*map(partial(encode_prompt, model, tokenizer, unknown=unknown), prompts)]
 
 
 def encode_prompt(model, tokenizer, text: str, unknown: str) -> list[int]:
     """A prompt's ids: never empty, and with a word about what the model will not see."""
-    V, block_size = model.config.vocab_size, model.config.block_size
-    if tokenizer.vocab_size != V:
-        raise ValueError(
-            f"the tokenizer has {tokenizer.vocab_size} symbols and the model {V}: "
-            "they do not belong together. `load_model` gives both from one checkpoint"
-        )
-    if not isinstance(text, str):
-        raise ValueError(f"a prompt must be a text, not {text!r}; `generate` takes a list, too")
+    check_prompt(text, tokenizer.vocab_size, model.config.vocab_size)
+    block_size = model.config.block_size
     ids = tokenizer.encode(text, unknown=unknown)
     if not ids:  # the model has to read something: the start of a line
         ids = tokenizer.encode("\n", unknown="replace")

@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+from nanogpt_lib.checks import check_ids, check_unknown, never_seen
+
 UNKNOWN = "\ufffd"  # Unicode's own replacement character stands for whatever was capped away
 
 # Beyond this the embedding outgrows the model and most symbols occur too seldom to be learnt.
@@ -59,8 +61,7 @@ class CharTokenizer:
         in their place (or a space, or symbol 0, where the tokenizer has no unknown symbol).
         A tokenizer that has an unknown symbol uses it instead of raising.
         """
-        if unknown not in ("error", "drop", "replace"):
-            raise ValueError(f'unknown must be "error", "drop" or "replace", not {unknown!r}')
+        check_unknown(unknown)
         if unknown == "drop":
             return [self._id_of[c] for c in text if c in self._id_of]
         if unknown == "replace" or UNKNOWN in self._id_of:
@@ -69,23 +70,11 @@ class CharTokenizer:
         try:
             return [self._id_of[c] for c in text]
         except KeyError:
-            strangers = sorted(set(text) - set(self.symbols))
-            shown = ", ".join(f"{c!r} (U+{ord(c):04X})" for c in strangers[:10])
-            more = f" and {len(strangers) - 10} more" if len(strangers) > 10 else ""
-            raise ValueError(
-                f"the model has never seen {shown}{more}. Use its {self.vocab_size} symbols, or "
-                'pass unknown="drop" or unknown="replace" (on the command line --unknown drop)'
-            ) from None
+            raise never_seen(text, self.symbols) from None
 
     def decode(self, ids) -> str:
         """Ids, a list or a 1-D tensor of integers, to text. Raises ValueError beyond the end."""
-        ids = [int(i) for i in ids]
-        wrong = [i for i in ids if not 0 <= i < self.vocab_size]
-        if wrong:
-            raise ValueError(
-                f"no symbol has the id {wrong[0]}: ids go from 0 to {self.vocab_size - 1}"
-            )
-        return "".join(self.symbols[i] for i in ids)
+        return "".join(self.symbols[i] for i in check_ids(ids, self.vocab_size))
 
     def to_dict(self) -> dict:
         """Plain data for a checkpoint; `from_dict` is the way back."""

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch.nn.utils import clip_grad_norm_
 
-from nanogpt_lib.batches import BatchSampler, check_length
-from nanogpt_lib.checks import check_training
+from nanogpt_lib.batches import BatchSampler
+from nanogpt_lib.checks import check_length, check_training
 from nanogpt_lib.machine.device import Compute, check_causality, pick_compute
 from nanogpt_lib.machine.gradients import compiled, cut, parts, until_it_fits
 from nanogpt_lib.machine.stopsign import StopSign

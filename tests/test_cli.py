@@ -46,7 +46,7 @@ def at_home(first_run, monkeypatch):
 
 
 @pytest.fixture
-def nanogpt(capsys, tmp_path, monkeypatch):
+def typed(capsys, tmp_path, monkeypatch):
     """Runs a command in this process, in an empty folder: (exit code, its output, its errors)."""
     monkeypatch.chdir(tmp_path)
 
@@ -62,9 +62,9 @@ def nanogpt(capsys, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def sample(nanogpt, at_home):
+def sample(typed, at_home):
     """`nanogpt sample` from the first run."""
-    return lambda *args: nanogpt("sample", "-n", 50, "--seed", 1, *args)
+    return lambda *args: typed("sample", "-n", 50, "--seed", 1, *args)
 
 
 def fails(result, *words):
@@ -107,11 +107,11 @@ def test_the_seed_decides_weights_and_batches(three_runs):
     assert one[0] != other[0]
 
 
-def test_the_newest_run_is_the_one_written_to_last(nanogpt, three_runs, monkeypatch):
+def test_the_newest_run_is_the_one_written_to_last(typed, three_runs, monkeypatch):
     monkeypatch.chdir(three_runs)
     later = time.time() + 100
     os.utime(three_runs / "runs" / "smoke-2" / "run.jsonl", (later, later))
-    assert str(Path("runs", "smoke-2", "loss.png")) in nanogpt("plot")[1]
+    assert str(Path("runs", "smoke-2", "loss.png")) in typed("plot")[1]
 
 
 def test_a_first_run_tells_everything_a_newcomer_needs(first_run):
@@ -144,12 +144,12 @@ def test_its_record_says_what_was_done_where(first_run):
     assert kept.result["peak_memory_gib"] is None or kept.result["peak_memory_gib"] > 0
 
 
-def test_the_options_of_train_reach_the_run(nanogpt, tmp_path):
+def test_the_options_of_train_reach_the_run(typed, tmp_path):
     many = "".join(map(chr, range(0x4E00, 0x4E00 + 30_000)))  # symbols; a cap makes them few
     (tmp_path / "own.txt").write_text(many, encoding="utf-8")
     options = "--batch-size 6 --grad-accum 3 --lr 0.02 --dropout 0.3 --eval-interval 3 --seed 5"
     args = [*QUICK, "--text", "own.txt", "--out", "my run", "--max-symbols", "20"]
-    assert nanogpt(*args, *options.split())[0] == 0
+    assert typed(*args, *options.split())[0] == 0
     about = record.read("my run").about
     train, model = about["train_config"], about["model"]
     assert (train["batch_size"], train["grad_accum"], train["max_steps"]) == (6, 3, 4)
@@ -158,37 +158,37 @@ def test_the_options_of_train_reach_the_run(nanogpt, tmp_path):
     assert (model["dropout"], model["vocab_size"]) == (0.3, 20)
 
 
-def test_the_record_holds_the_command_without_the_folders_of_this_machine(nanogpt, text, tmp_path):
+def test_the_record_holds_the_command_without_the_folders_of_this_machine(typed, text, tmp_path):
     (tmp_path / "deep").mkdir()
     own = tmp_path / "deep" / "my own.txt"
     own.write_text(text[:5000], encoding="utf-8")
-    assert nanogpt(*QUICK, "--text", own, "--out", tmp_path / "there", "--lr", "0.002")[0] == 0
+    assert typed(*QUICK, "--text", own, "--out", tmp_path / "there", "--lr", "0.002")[0] == 0
     assert record.read(tmp_path / "there").about["command"] == (
         "nanogpt train --text 'my own.txt' --device cpu --dtype float32 --preset smoke --steps 4 "
         "--lr 0.002"
     )
 
 
-def test_a_run_that_diverges_ends_well_and_says_what_to_do(nanogpt, text, tmp_path):
+def test_a_run_that_diverges_ends_well_and_says_what_to_do(typed, text, tmp_path):
     (tmp_path / "own.txt").write_text(text[:5000], encoding="utf-8")
-    code, output, errors = nanogpt(*QUICK, "--text", "own.txt", "--lr", "1e30")
+    code, output, errors = typed(*QUICK, "--text", "own.txt", "--lr", "1e30")
     assert code == 0 and errors == ""
     assert "Diverged" in output and "Lower the learning rate" in output
     kept = record.read(tmp_path / "runs" / "smoke")
     assert math.isnan(kept.history[-1].val_loss) and math.isfinite(kept.history[0].val_loss)
     assert kept.result["step"] == 0  # the best checkpoint is the last one that was sound
-    assert nanogpt("sample", "-n", "5")[0] == 0
-    assert nanogpt("plot")[0] == 0
+    assert typed("sample", "-n", "5")[0] == 0
+    assert typed("plot")[0] == 0
 
 
-def test_a_few_minutes_choose_preset_and_steps(nanogpt, text, tmp_path):
+def test_a_few_minutes_choose_preset_and_steps(typed, text, tmp_path):
     (tmp_path / "own.txt").write_text(text[:20_000], encoding="utf-8")
     args = ["--minutes", "0.02", "--text", "own.txt", "--device", "cpu", "--dtype", "float32"]
-    code, output, _ = nanogpt("train", *args)
+    code, output, _ = typed("train", *args)
     assert code == 0
     assert re.search(r"For 0\.02 minutes here: pocket, [\d,]+ steps?\.", output)
     assert record.read(tmp_path / "runs" / "pocket").end["stopped"] in ("finished", "out of time")
-    code, output, _ = nanogpt("train", "--preset", "smoke", *args)
+    code, output, _ = typed("train", "--preset", "smoke", *args)
     assert code == 0 and "For 0.02 minutes here: smoke, " in output
     assert record.read(tmp_path / "runs" / "smoke").about["preset"] == "smoke"
 
@@ -216,40 +216,40 @@ def test_a_few_minutes_choose_preset_and_steps(nanogpt, text, tmp_path):
         ("--max-symbols 1", "max_symbols must leave room"),
     ],
 )
-def test_a_silly_option_is_answered_in_one_line(nanogpt, tmp_path, option, words):
-    fails(nanogpt(*QUICK, *option.split()), words)
+def test_a_silly_option_is_answered_in_one_line(typed, tmp_path, option, words):
+    fails(typed(*QUICK, *option.split()), words)
     assert list(tmp_path.iterdir()) == []  # no folder of a run that never was
 
 
 @pytest.mark.parametrize("option", ["--steps many", "--lr low", "--nonsense", "--unknown oops"])
-def test_a_word_where_a_number_should_be_is_answered_at_once(nanogpt, option):
+def test_a_word_where_a_number_should_be_is_answered_at_once(typed, option):
     command = "sample" if "unknown" in option else "train"
-    code, _, errors = nanogpt(command, *option.split())
+    code, _, errors = typed(command, *option.split())
     assert code == 2 and errors.splitlines()[-1].startswith("nanogpt")
 
 
-def test_no_steps_at_all_show_an_untrained_model(nanogpt, text, tmp_path):
+def test_no_steps_at_all_show_an_untrained_model(typed, text, tmp_path):
     (tmp_path / "own.txt").write_text(text[:5000], encoding="utf-8")
-    code, output, _ = nanogpt(*QUICK, "--text", "own.txt", "--steps", 0)
+    code, output, _ = typed(*QUICK, "--text", "own.txt", "--steps", 0)
     assert code == 0 and "Finished after 0 steps." in output
 
 
-def test_a_folder_that_holds_a_run_is_not_trained_into(nanogpt, at_home):
-    fails(nanogpt(*QUICK, "--out", "runs/smoke"), "holds a run already", "name another folder")
+def test_a_folder_that_holds_a_run_is_not_trained_into(typed, at_home):
+    fails(typed(*QUICK, "--out", "runs/smoke"), "holds a run already", "name another folder")
 
 
-def test_a_full_disk_ends_a_run_in_one_line(nanogpt, text, tmp_path, monkeypatch):
+def test_a_full_disk_ends_a_run_in_one_line(typed, text, tmp_path, monkeypatch):
     resource = pytest.importorskip("resource", reason="a limit on file sizes, as POSIX has it")
     (tmp_path / "own.txt").write_text(text[:5000], encoding="utf-8")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))  # enough for the first one
     try:
-        result = nanogpt(*QUICK, "--text", "own.txt")
+        result = typed(*QUICK, "--text", "own.txt")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     fails(result, "next.pt could not be written", "free some space and resume")
     monkeypatch.chdir(tmp_path.parent)
-    assert nanogpt("resume", tmp_path / "runs" / "smoke")[0] == 0  # with space, from anywhere
+    assert typed("resume", tmp_path / "runs" / "smoke")[0] == 0  # with space, from anywhere
 
 
 # --- own texts ---
@@ -264,20 +264,20 @@ def test_a_full_disk_ends_a_run_in_one_line(nanogpt, text, tmp_path, monkeypatch
     ],
     ids=["from Windows", "with a byte order mark", "from an old Mac"],
 )
-def test_a_text_is_the_same_whatever_its_editor_did(nanogpt, text, tmp_path, change):
+def test_a_text_is_the_same_whatever_its_editor_did(typed, text, tmp_path, change):
     plain = text[:5000].encode()
     (tmp_path / "plain.txt").write_bytes(plain)
     (tmp_path / "odd.txt").write_bytes(change(plain))
-    outputs = [nanogpt("data", "--text", name)[1] for name in ("plain.txt", "odd.txt")]
+    outputs = [typed("data", "--text", name)[1] for name in ("plain.txt", "odd.txt")]
     assert outputs[0] == outputs[1] and "4,500 characters to train on" in outputs[0]
 
 
-def test_an_own_text_is_trained_on_and_sampled_in_its_own_letters(nanogpt, tmp_path):
+def test_an_own_text_is_trained_on_and_sampled_in_its_own_letters(typed, tmp_path):
     greek = "Ἐν ἀρχῇ ἦν ὁ λόγος, καὶ ὁ λόγος ἦν πρὸς τὸν θεόν.\n" * 60
     (tmp_path / "greek.txt").write_text(greek, encoding="utf-8")
-    code, output, _ = nanogpt(*QUICK, "--text", "greek.txt")
+    code, output, _ = typed(*QUICK, "--text", "greek.txt")
     assert code == 0 and "ROMEO" not in output and "JULIET" not in output
-    code, output, _ = nanogpt("sample", "-n", "30", "--prompt", "λόγος")
+    code, output, _ = typed("sample", "-n", "30", "--prompt", "λόγος")
     assert code == 0 and output.startswith("λόγος") and set(output) <= set(greek)
     assert record.read(tmp_path / "runs" / "smoke").about["text"]["name"] == "greek.txt"
 
@@ -297,41 +297,41 @@ def test_an_own_text_is_trained_on_and_sampled_in_its_own_letters(nanogpt, tmp_p
     ],
     ids=["latin-1", "utf-16", "too short", "empty", "30,000 symbols", "missing"],
 )
-def test_a_text_that_cannot_be_trained_on_is_named_with_the_way_out(nanogpt, tmp_path, data, words):
+def test_a_text_that_cannot_be_trained_on_is_named_with_the_way_out(typed, tmp_path, data, words):
     if data is not None:
         (tmp_path / "own.txt").write_bytes(data)
-    fails(nanogpt(*QUICK, "--text", "own.txt"), *words)
+    fails(typed(*QUICK, "--text", "own.txt"), *words)
     assert not (tmp_path / "runs").exists()
 
 
 # --- data, plot, doctor ---
 
 
-def test_data_shows_the_corpus_and_its_ladder(nanogpt):
-    code, output, errors = nanogpt("data")
+def test_data_shows_the_corpus_and_its_ladder(typed):
+    code, output, errors = typed("data")
     assert code == 0 and errors == ""
     assert "1,003,854 characters to train on, 111,540 to validate" in output
     assert "65 distinct:" in output and "4.174  uniform guess" in output
     assert str(data_dir() / shakespeare.FILE_NAME) in output
 
 
-def test_plot_draws_the_newest_run(nanogpt, at_home):
+def test_plot_draws_the_newest_run(typed, at_home):
     curve = at_home / "runs" / "smoke" / "loss.png"
     before = curve.read_bytes()
     curve.unlink()
-    code, output, _ = nanogpt("plot")
+    code, output, _ = typed("plot")
     assert code == 0 and "Step 30: training loss 3." in output
     assert curve.read_bytes() == before
 
 
 @pytest.mark.parametrize("command", ["resume", "sample", "plot"])
-def test_without_any_run_the_way_out_is_named(nanogpt, command):
-    fails(nanogpt(command), "there is no run in runs/ yet: `nanogpt train` makes one")
-    fails(nanogpt(command, "nowhere"), "there is no", "nowhere")
+def test_without_any_run_the_way_out_is_named(typed, command):
+    fails(typed(command), "there is no run in runs/ yet: `nanogpt train` makes one")
+    fails(typed(command, "nowhere"), "there is no", "nowhere")
 
 
-def test_doctor_finds_this_machine_ready(nanogpt):
-    code, output, _ = nanogpt("doctor", "--device", "cpu")
+def test_doctor_finds_this_machine_ready(typed):
+    code, output, _ = typed("doctor", "--device", "cpu")
     assert code == 0, output
     for words in ("Python 3.", "torch 2.", "memory: ", "65 of them distinct", "the past only"):
         assert words in output
@@ -339,10 +339,10 @@ def test_doctor_finds_this_machine_ready(nanogpt):
     assert "Ready. Paste all of this into a bug report." in output
 
 
-def test_doctor_says_what_to_fix_and_how(nanogpt, tmp_path, monkeypatch):
+def test_doctor_says_what_to_fix_and_how(typed, tmp_path, monkeypatch):
     monkeypatch.setattr(host, "PACKAGES", ("torch", "no-such-thing", "nbval-of-the-future"))
     monkeypatch.setattr(doctor, "COURSE", ("nbval-of-the-future",))
-    code, output, _ = nanogpt("doctor", "--text", "gone.txt", "--device", "nope")
+    code, output, _ = typed("doctor", "--text", "gone.txt", "--device", "nope")
     assert code == 1
     assert "[FIX ] no-such-thing is missing\n       -> pip install no-such-thing" in output
     assert "[note] nbval-of-the-future is missing: only the notebooks need it" in output
@@ -535,9 +535,9 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback(at_home):
     process.stderr.close()
 
 
-def test_ctrl_c_before_the_training_ends_the_program_with_one_word(nanogpt, monkeypatch):
+def test_ctrl_c_before_the_training_ends_the_program_with_one_word(typed, monkeypatch):
     monkeypatch.setattr(whole, "prepare", lambda text: signal.raise_signal(signal.SIGINT))
-    code, _, errors = nanogpt("data")
+    code, _, errors = typed("data")
     assert code == 130 and errors == "\nStopped.\n"
 
 

@@ -14,9 +14,9 @@ from html import escape
 import torch
 
 from nanogpt_lib import plots
+from nanogpt_lib.checks import check_sampling
 from nanogpt_lib.room.display import png_bytes
 from nanogpt_lib.sampling import (
-    check_settings,
     encode_prompt,
     generate,
     next_scores,
@@ -48,7 +48,7 @@ def playground(model, tokenizer, prompt: str = PROMPT, length: int = 200, **sett
     """
     settings = SETTINGS | {"seed": 1} | settings
     try:
-        check_settings(settings["temperature"], settings["top_k"], settings["top_p"])
+        check_sampling(settings["temperature"], settings["top_k"], settings["top_p"])
         print(first_words(model, tokenizer, prompt, length, settings))
     except (ValueError, TypeError) as error:
         print(f"Nothing to play with yet: {error}")

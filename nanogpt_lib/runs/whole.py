@@ -10,8 +10,7 @@ from pathlib import Path
 
 import torch
 
-from nanogpt_lib.batches import check_length
-from nanogpt_lib.checks import TextError
+from nanogpt_lib.checks import TextError, check_length
 from nanogpt_lib.corpus import fingerprint, load_corpus, split
 from nanogpt_lib.machine.device import Compute, pick_compute
 from nanogpt_lib.machine.files import whole_file

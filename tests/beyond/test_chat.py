@@ -5,7 +5,6 @@ import random
 import pytest
 
 from experiments.__main__ import main as experiments
-from nanogpt_lib import load_model
 from nanogpt_lib.beyond import chat
 from nanogpt_lib.beyond.chat import (
     ASSISTANT,
@@ -25,12 +24,6 @@ from nanogpt_lib.beyond.chat import (
 )
 from nanogpt_lib.beyond.finetune import END, IGNORED, extend, pair_batch
 from nanogpt_lib.runs.figures import read_record
-
-
-@pytest.fixture(scope="module")
-def pocket():
-    model, tokenizer, _ = load_model("pocket")
-    return model, tokenizer
 
 
 def test_speeches_are_names_and_lines_that_fit_every_request(text, pocket):

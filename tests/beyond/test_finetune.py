@@ -5,16 +5,10 @@ import random
 import pytest
 import torch
 
-from nanogpt_lib import BatchSampler, CharTokenizer, TrainConfig, load_model
+from nanogpt_lib import BatchSampler, CharTokenizer, TrainConfig
 from nanogpt_lib.beyond.finetune import END, IGNORED, extend, mixed, pair_batch, tune
 
 LETTERS = CharTokenizer("abcdefgh=")
-
-
-@pytest.fixture(scope="module")
-def pocket():
-    model, tokenizer, _ = load_model("pocket")
-    return model, tokenizer
 
 
 def test_a_model_with_more_symbols_scores_the_old_ones_as_before(pocket, ids):

@@ -26,7 +26,7 @@ TOKENIZER = CharTokenizer.train("\n".join(SAYINGS))
 
 
 @pytest.fixture
-def model():
+def prefixed():
     """Two pieces of three numbers before a context of 12; always the same weights."""
     torch.manual_seed(0)
     size = GPTConfig(TOKENIZER.vocab_size, block_size=12, n_layer=2, n_head=2, n_embd=16)
@@ -38,10 +38,10 @@ def pieces_and_words():
     return torch.randn(4, 2, 3), torch.randint(TOKENIZER.vocab_size, (4, 12))
 
 
-def trained(model, pieces, sayings, steps=80):
-    idx, targets = encode_captions(TOKENIZER, sayings, model.gpt.config.block_size)
+def trained(prefixed, pieces, sayings, steps=80):
+    idx, targets = encode_captions(TOKENIZER, sayings, prefixed.gpt.config.block_size)
     config = TrainConfig(max_steps=steps, batch_size=8, learning_rate=1e-2, warmup_steps=5)
-    return fit(model, pieces, idx, targets, config)
+    return fit(prefixed, pieces, idx, targets, config)
 
 
 # Doors
@@ -89,54 +89,54 @@ def test_a_sound_shorter_than_a_frame_is_refused():
 # The model
 
 
-def test_a_prefix_of_no_pieces_leaves_the_gpt_as_it_is(model):
+def test_a_prefix_of_no_pieces_leaves_the_gpt_as_it_is(prefixed):
     _, idx = pieces_and_words()
-    blind = PrefixGPT(model.gpt, n_pieces=0, piece_size=3)
-    expected, _ = model.gpt(idx)
+    blind = PrefixGPT(prefixed.gpt, n_pieces=0, piece_size=3)
+    expected, _ = prefixed.gpt(idx)
     logits, _ = blind(torch.zeros(4, 0, 3), idx)
     assert torch.allclose(logits, expected, atol=1e-6)
 
 
-def test_each_word_sees_all_pieces_and_no_later_word(model):
+def test_each_word_sees_all_pieces_and_no_later_word(prefixed):
     pieces, idx = pieces_and_words()
-    before, _ = model(pieces, idx)
+    before, _ = prefixed(pieces, idx)
     for p in range(2):
         other = pieces.clone()
         other[:, p] += 1
-        moved = (model(other, idx)[0] - before).abs().amax(dim=(0, 2))  # (T,)
+        moved = (prefixed(other, idx)[0] - before).abs().amax(dim=(0, 2))  # (T,)
         assert (moved > 1e-6).all()
     later = idx.clone()
     later[:, 7] = (later[:, 7] + 1) % TOKENIZER.vocab_size
-    moved = (model(pieces, later)[0] - before).abs().amax(dim=(0, 2))
+    moved = (prefixed(pieces, later)[0] - before).abs().amax(dim=(0, 2))
     assert (moved[:7] == 0).all()
     assert (moved[7:] > 0).any()
 
 
-def test_two_pieces_that_change_places_are_told_apart(model):
+def test_two_pieces_that_change_places_are_told_apart(prefixed):
     pieces, idx = pieces_and_words()
-    assert not torch.allclose(model(pieces, idx)[0], model(pieces.flip(1), idx)[0], atol=1e-4)
+    assert not torch.allclose(prefixed(pieces, idx)[0], prefixed(pieces.flip(1), idx)[0], atol=1e-4)
 
 
-def test_the_loss_is_of_the_words_and_not_of_what_fills_them_up(model):
+def test_the_loss_is_of_the_words_and_not_of_what_fills_them_up(prefixed):
     pieces, idx = pieces_and_words()
     targets = idx.roll(-1, dims=1)
     targets[:, 5:] = IGNORED
-    logits, loss = model(pieces, idx, targets)
+    logits, loss = prefixed(pieces, idx, targets)
     chances = logits[:, :5].log_softmax(-1).gather(2, targets[:, :5, None])
     assert loss.item() == pytest.approx(-chances.mean().item(), abs=1e-5)
 
 
-def test_pieces_of_another_shape_are_refused_with_both_shapes(model):
+def test_pieces_of_another_shape_are_refused_with_both_shapes(prefixed):
     with pytest.raises(ValueError, match=r"\(B, 2, 3\) are expected, not \(4, 3, 2\)"):
-        model(torch.zeros(4, 3, 2), torch.zeros(4, 1, dtype=torch.long))
+        prefixed(torch.zeros(4, 3, 2), torch.zeros(4, 1, dtype=torch.long))
 
 
-def test_the_attention_that_is_shown_is_the_one_that_is_used(model):
+def test_the_attention_that_is_shown_is_the_one_that_is_used(prefixed):
     pieces, idx = pieces_and_words()
-    maps = model.attention(pieces, idx)
+    maps = prefixed.attention(pieces, idx)
     assert tuple(maps.shape) == (2, 4, 2, 12, 2)
-    first = model.gpt.transformer.h[0]
-    stream = model.embed(pieces, idx)
+    first = prefixed.gpt.transformer.h[0]
+    stream = prefixed.embed(pieces, idx)
     assert torch.equal(maps[0], first.attn.weights(first.ln_1(stream))[:, :, 2:, :2])
     assert (maps.sum(-1) < 1).all()
 
@@ -155,13 +155,13 @@ def test_a_caption_that_does_not_fit_is_named():
         encode_captions(CharTokenizer("\nab"), ["abab"], length=4)
 
 
-def test_it_learns_to_say_what_it_is_shown_and_is_wrong_when_shown_another(model):
+def test_it_learns_to_say_what_it_is_shown_and_is_wrong_when_shown_another(prefixed):
     shown = torch.tensor([[[1.0, 1, 1], [0, 0, 0]], [[0, 0, 0], [1, 1, 1]]])  # (2, P, S)
-    model = PrefixGPT(GPT(GPTConfig(TOKENIZER.vocab_size, 16, 2, 2, 16)), 2, 3)
-    losses = trained(model, shown, SAYINGS)
+    prefixed = PrefixGPT(GPT(GPTConfig(TOKENIZER.vocab_size, 16, 2, 2, 16)), 2, 3)
+    losses = trained(prefixed, shown, SAYINGS)
     assert losses[-1] < 0.1 < losses[0]
-    assert caption(model, TOKENIZER, shown) == SAYINGS
-    assert facts_right(caption(model, TOKENIZER, shown.flip(0)), SAYINGS) == [0, 0]
+    assert caption(prefixed, TOKENIZER, shown) == SAYINGS
+    assert facts_right(caption(prefixed, TOKENIZER, shown.flip(0)), SAYINGS) == [0, 0]
 
 
 def test_the_same_seed_trains_the_same_model():
@@ -174,20 +174,20 @@ def test_the_same_seed_trains_the_same_model():
     assert runs[0] == runs[1]
 
 
-def test_a_frozen_gpt_stays_as_it_is_while_its_eyes_learn(model):
-    model.gpt.requires_grad_(False)
-    frozen = {k: v.clone() for k, v in model.gpt.state_dict().items()}
-    eye = model.encoder.weight.clone()
-    trained(model, torch.randn(1, 2, 3), ["dark, left"], steps=3)
-    assert all(torch.equal(frozen[k], v) for k, v in model.gpt.state_dict().items())
-    assert not torch.equal(eye, model.encoder.weight)
+def test_a_frozen_gpt_stays_as_it_is_while_its_eyes_learn(prefixed):
+    prefixed.gpt.requires_grad_(False)
+    frozen = {k: v.clone() for k, v in prefixed.gpt.state_dict().items()}
+    eye = prefixed.encoder.weight.clone()
+    trained(prefixed, torch.randn(1, 2, 3), ["dark, left"], steps=3)
+    assert all(torch.equal(frozen[k], v) for k, v in prefixed.gpt.state_dict().items())
+    assert not torch.equal(eye, prefixed.encoder.weight)
 
 
-def test_a_caption_that_never_ends_is_cut_at_the_context(model):
+def test_a_caption_that_never_ends_is_cut_at_the_context(prefixed):
     with torch.no_grad():  # whatever it sees, it writes the same letter
-        model.gpt.transformer.ln_f.weight.zero_()
-        model.gpt.transformer.ln_f.bias.copy_(model.gpt.transformer.wte.weight[3] * 1000)
-    (said,) = caption(model, TOKENIZER, torch.zeros(1, 2, 3))
+        prefixed.gpt.transformer.ln_f.weight.zero_()
+        prefixed.gpt.transformer.ln_f.bias.copy_(prefixed.gpt.transformer.wte.weight[3] * 1000)
+    (said,) = caption(prefixed, TOKENIZER, torch.zeros(1, 2, 3))
     assert said == 12 * TOKENIZER.symbols[3]
 
 
@@ -197,26 +197,26 @@ def test_facts_are_counted_one_by_one_and_a_missing_one_is_wrong():
     assert facts_right(said, true) == [0.5, 0.5, 0.5]
 
 
-def test_where_it_looks_is_read_at_the_places_that_choose_each_fact(model):
+def test_where_it_looks_is_read_at_the_places_that_choose_each_fact(prefixed):
     piece = torch.randn(2, 3, generator=torch.Generator().manual_seed(1))
-    rows = looks(model, TOKENIZER, piece, "dark, left")
+    rows = looks(prefixed, TOKENIZER, piece, "dark, left")
     assert tuple(rows.shape) == (2, 2)
     assert rows.sum(dim=1).tolist() == pytest.approx([1, 1])
     ids = torch.tensor([TOKENIZER.encode("\ndark, left")])
-    weights = model.attention(piece[None], ids).mean(dim=(0, 1, 2))
+    weights = prefixed.attention(piece[None], ids).mean(dim=(0, 1, 2))
     # "left" stands at places 7 to 10 and is chosen at the places before its letters, 6 to 9.
     chosen = weights[6:10].mean(dim=0)
     assert torch.allclose(rows[1], chosen / chosen.sum())
 
 
-def test_what_matters_is_how_far_the_chance_of_a_fact_falls(model):
+def test_what_matters_is_how_far_the_chance_of_a_fact_falls(prefixed):
     piece = torch.randn(2, 3, generator=torch.Generator().manual_seed(1))
     blank = torch.zeros(2, 3)
-    rows = matters(model, TOKENIZER, piece, "dark, left", blank)
+    rows = matters(prefixed, TOKENIZER, piece, "dark, left", blank)
 
     def chance(shown):  # of "left": places 6 to 9 choose its letters
         idx, targets = encode_captions(TOKENIZER, ["dark, left"], 12)
-        letters = model(shown[None], idx)[0].log_softmax(-1)[0]
+        letters = prefixed(shown[None], idx)[0].log_softmax(-1)[0]
         return sum(letters[t, targets[0, t]] for t in range(6, 10)).item()
 
     for p in range(2):
@@ -225,9 +225,9 @@ def test_what_matters_is_how_far_the_chance_of_a_fact_falls(model):
         assert rows[1, p].item() == pytest.approx(chance(piece) - chance(covered), abs=1e-4)
 
 
-def test_a_piece_that_is_blank_already_does_not_matter(model):
+def test_a_piece_that_is_blank_already_does_not_matter(prefixed):
     piece = torch.randn(2, 3, generator=torch.Generator().manual_seed(1))
-    assert (matters(model, TOKENIZER, piece, "dark, left", piece) == 0).all()
+    assert (matters(prefixed, TOKENIZER, piece, "dark, left", piece) == 0).all()
 
 
 def test_the_three_parts_share_nothing_and_lose_nothing():

@@ -82,31 +82,31 @@ def starts_with_nought(answer, a, b):
 
 
 @pytest.fixture
-def model():
+def adder():
     torch.manual_seed(0)
     return GPT(arithmetic.SIZE).eval()
 
 
-def test_practice_raises_the_reward(model):
+def test_practice_raises_the_reward(adder):
     seen = []
     history = practise(
-        model, starts_with_nought, RLConfig(**FEW), lambda step, _: seen.append(step)
+        adder, starts_with_nought, RLConfig(**FEW), lambda step, _: seen.append(step)
     )
     assert seen == list(range(1, 13))
     assert sum(history[:3]) / 3 < 0.3
     assert sum(history[-3:]) / 3 > sum(history[:3]) / 3 + 0.2
 
 
-def test_a_reward_that_is_always_the_same_changes_nothing(model):
-    before = {name: p.clone() for name, p in model.named_parameters()}
-    practise(model, lambda *_: 1.0, RLConfig(**FEW | {"steps": 2}))
-    for name, p in model.named_parameters():
+def test_a_reward_that_is_always_the_same_changes_nothing(adder):
+    before = {name: p.clone() for name, p in adder.named_parameters()}
+    practise(adder, lambda *_: 1.0, RLConfig(**FEW | {"steps": 2}))
+    for name, p in adder.named_parameters():
         assert torch.allclose(p, before[name], atol=1e-6), name
 
 
-def test_practice_uses_no_problem_that_is_kept_for_testing(model):
+def test_practice_uses_no_problem_that_is_kept_for_testing(adder):
     asked = []
-    practise(model, lambda _, *p: float(asked.append(p) is None), RLConfig(**FEW | {"steps": 2}))
+    practise(adder, lambda _, *p: float(asked.append(p) is None), RLConfig(**FEW | {"steps": 2}))
     assert len(asked) == 2 * 4 * 8
     assert not any(arithmetic.held_out(*p) for p in asked)
     assert len(set(asked)) == 8  # a group shares its problem
@@ -123,15 +123,15 @@ def test_a_model_is_tuned_on_answers_in_steps_and_at_once():
     assert ["+" in answer for answer in answers] == [True, True, False] * 2
 
 
-def test_tuning_on_both_ways_leaves_the_adder_as_it_was(model):
-    before = model.lm_head.weight.clone()
-    tuned = undecided(model, steps=1)
-    assert torch.equal(model.lm_head.weight, before)
+def test_tuning_on_both_ways_leaves_the_adder_as_it_was(adder):
+    before = adder.lm_head.weight.clone()
+    tuned = undecided(adder, steps=1)
+    assert torch.equal(adder.lm_head.weight, before)
     assert not torch.equal(tuned.lm_head.weight, before)
 
 
-def test_a_model_that_knows_nothing_scores_zero(model):
-    assert measure(model, arithmetic.problems(4, 3))["right"] == 0
+def test_a_model_that_knows_nothing_scores_zero(adder):
+    assert measure(adder, arithmetic.problems(4, 3))["right"] == 0
 
 
 def test_the_command_writes_a_record_that_can_be_read(tmp_path, capsys):

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanogpt_lib.batches import BatchSampler, check_length
-from nanogpt_lib.checks import TextError
+from nanogpt_lib.batches import BatchSampler
+from nanogpt_lib.checks import TextError, check_length
 from nanogpt_lib.corpus import fingerprint, load_corpus, read_text, split
 
 # Anything a UTF-8 file can hold but what is handled apart: line ends, zero bytes, a byte order

@@ -191,7 +191,7 @@ def test_a_curve_that_rises_on_both_splits_is_unsettled(before, rise, noise):
     losses = [2 + 0.1 * i for i in range(before, 0, -1)] + [2, 2 + rise, 2 + rise]
     judged = verdict(curve(noisy(losses, noise), noisy(losses, noise)))
     assert judged.status == "unsettled"
-    assert "A lower learning rate may help" in str(judged)
+    assert "Try a lower learning rate" in str(judged)
 
 
 @given(

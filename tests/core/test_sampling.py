@@ -12,8 +12,9 @@ import torch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from nanogpt_lib.checks import check_sampling
 from nanogpt_lib.model import GPT, GPTConfig
-from nanogpt_lib.sampling import check_settings, generate, probabilities, stream, window_start
+from nanogpt_lib.sampling import generate, probabilities, stream, window_start
 from nanogpt_lib.tokenizer import CharTokenizer
 
 SYMBOLS = "\n !,.:;?" + string.ascii_letters
@@ -34,15 +35,15 @@ def opinionated(block_size=16, dropout=0.0) -> GPT:
     A new model would not do: it hardly cares what it reads, so mistakes would not show.
     """
     torch.manual_seed(1)
-    model = GPT(GPTConfig(V, block_size, n_layer=2, n_head=2, n_embd=16, dropout=dropout))
-    for weights in model.parameters():
+    bigrams = GPT(GPTConfig(V, block_size, n_layer=2, n_head=2, n_embd=16, dropout=dropout))
+    for weights in bigrams.parameters():
         if weights.dim() == 2:
             weights.data *= 25
-    return model.eval()
+    return bigrams.eval()
 
 
 @pytest.fixture(scope="module")
-def model():
+def bigrams():
     return opinionated()
 
 
@@ -73,15 +74,15 @@ def slow_probabilities(scores, temperature, top_k, top_p):
     return [weights[i] / total if i in kept else 0.0 for i in range(len(scores))]
 
 
-def slow_text(model, prompt, n, temperature=0.7, top_k=40, top_p=None, greedy=False, seed=0):
+def slow_text(bigrams, prompt, n, temperature=0.7, top_k=40, top_p=None, greedy=False, seed=0):
     """What `generate` should give, without cache, batch or class: the whole context each time."""
     context, text = TOKENIZER.encode(prompt), prompt
     die = torch.Generator().manual_seed(seed)
     for _ in range(n):
-        while len(context) > model.config.block_size:
-            context = context[max(1, model.config.block_size // 4) :]  # the oldest quarter
+        while len(context) > bigrams.config.block_size:
+            context = context[max(1, bigrams.config.block_size // 4) :]  # the oldest quarter
         with torch.no_grad():
-            logits, _ = model(torch.tensor([context]))
+            logits, _ = bigrams(torch.tensor([context]))
         chance = slow_probabilities(
             logits[0, -1].tolist(), 0 if greedy else temperature, top_k, top_p
         )
@@ -219,11 +220,11 @@ def test_scores_that_are_no_numbers_are_refused_with_the_likely_cause(bad):
         probabilities(torch.tensor([0.0, bad]))
 
 
-def test_draws_follow_the_probabilities(model):
+def test_draws_follow_the_probabilities(bigrams):
     n = 3000
-    texts = generate(model, TOKENIZER, ["A"] * n, 1, temperature=2.0, top_k=8, seed=1)
+    texts = generate(bigrams, TOKENIZER, ["A"] * n, 1, temperature=2.0, top_k=8, seed=1)
     with torch.no_grad():
-        logits, _ = model(torch.tensor([TOKENIZER.encode("A")]))
+        logits, _ = bigrams(torch.tensor([TOKENIZER.encode("A")]))
     chance = probabilities(logits[0, -1], 2.0, 8)
     counts = torch.zeros(V)
     for text in texts:
@@ -243,95 +244,95 @@ def test_draws_follow_the_probabilities(model):
 @pytest.mark.parametrize("chosen", SETTINGS, ids=str)
 @pytest.mark.parametrize("prompt", ["R", "ROMEO: what"])
 def test_text_equals_a_plain_slow_calculation_far_beyond_the_context(
-    model, prompt, chosen, use_cache
+    bigrams, prompt, chosen, use_cache
 ):
     for n in (0, 1, 3, 70):  # the context holds 16
-        text = generate(model, TOKENIZER, prompt, n, seed=5, use_cache=use_cache, **chosen)
-        assert text == slow_text(model, prompt, n, seed=5, **chosen)
+        text = generate(bigrams, TOKENIZER, prompt, n, seed=5, use_cache=use_cache, **chosen)
+        assert text == slow_text(bigrams, prompt, n, seed=5, **chosen)
         assert len(text) == len(prompt) + n
 
 
 @pytest.mark.parametrize("block_size", [1, 2, 3, 4, 5, 7])
 def test_cached_text_equals_uncached_text_in_the_smallest_contexts(block_size):
-    model = opinionated(block_size)
-    cached = generate(model, TOKENIZER, "A", 30, seed=2)
-    assert cached == generate(model, TOKENIZER, "A", 30, seed=2, use_cache=False)
-    assert cached == slow_text(model, "A", 30, seed=2)
+    bigrams = opinionated(block_size)
+    cached = generate(bigrams, TOKENIZER, "A", 30, seed=2)
+    assert cached == generate(bigrams, TOKENIZER, "A", 30, seed=2, use_cache=False)
+    assert cached == slow_text(bigrams, "A", 30, seed=2)
 
 
-def test_the_text_depends_on_the_context_and_on_places(model):
+def test_the_text_depends_on_the_context_and_on_places(bigrams):
     # So the comparisons above can fail: see `opinionated`.
     prompt = "abcdefgh"
-    text = generate(model, TOKENIZER, prompt, 8, greedy=True)[8:]
+    text = generate(bigrams, TOKENIZER, prompt, 8, greedy=True)[8:]
     changed = 0
     for i in range(8):
         other = prompt[:i] + "z" + prompt[i + 1 :]
-        changed += generate(model, TOKENIZER, other, 8, greedy=True)[8:] != text
+        changed += generate(bigrams, TOKENIZER, other, 8, greedy=True)[8:] != text
     assert changed >= 6
-    shifted = generate(model, TOKENIZER, "z" + prompt, 7, greedy=True)[9:]
+    shifted = generate(bigrams, TOKENIZER, "z" + prompt, 7, greedy=True)[9:]
     assert shifted != text[:7]
 
 
-def test_greedy_text_equals_that_of_transformers(model):
+def test_greedy_text_equals_that_of_transformers(bigrams):
     from test_model import transformers_twin
 
     ids = TOKENIZER.encode("ROMEO")
-    theirs = transformers_twin(model).generate(
+    theirs = transformers_twin(bigrams).generate(
         torch.tensor([ids]), max_new_tokens=11, do_sample=False, pad_token_id=0
     )
-    assert generate(model, TOKENIZER, "ROMEO", 11, greedy=True) == TOKENIZER.decode(theirs[0])
+    assert generate(bigrams, TOKENIZER, "ROMEO", 11, greedy=True) == TOKENIZER.decode(theirs[0])
 
 
-def test_the_same_seed_gives_the_same_text_and_another_another(model):
-    text = generate(model, TOKENIZER, "A", 40, seed=1)
-    assert generate(model, TOKENIZER, "A", 40, seed=1) == text
-    assert generate(model, TOKENIZER, "A", 40, seed=2) != text
+def test_the_same_seed_gives_the_same_text_and_another_another(bigrams):
+    text = generate(bigrams, TOKENIZER, "A", 40, seed=1)
+    assert generate(bigrams, TOKENIZER, "A", 40, seed=1) == text
+    assert generate(bigrams, TOKENIZER, "A", 40, seed=2) != text
 
 
-def test_without_a_seed_each_text_is_another(model):
+def test_without_a_seed_each_text_is_another(bigrams):
     torch.manual_seed(0)
-    text = generate(model, TOKENIZER, "A", 40)
+    text = generate(bigrams, TOKENIZER, "A", 40)
     torch.manual_seed(0)
-    assert generate(model, TOKENIZER, "A", 40) != text
+    assert generate(bigrams, TOKENIZER, "A", 40) != text
 
 
 @pytest.mark.parametrize("chosen", [{"greedy": True}, {"temperature": 0}, {"top_k": 1}])
-def test_greedy_needs_no_seed(model, chosen):
-    expected = generate(model, TOKENIZER, "A", 40, greedy=True, seed=1)
-    assert generate(model, TOKENIZER, "A", 40, **chosen) == expected
+def test_greedy_needs_no_seed(bigrams, chosen):
+    expected = generate(bigrams, TOKENIZER, "A", 40, greedy=True, seed=1)
+    assert generate(bigrams, TOKENIZER, "A", 40, **chosen) == expected
 
 
 @pytest.mark.parametrize("chosen", SETTINGS, ids=str)
-def test_a_stream_gives_the_same_text_piece_by_piece(model, chosen):
-    pieces = list(stream(model, TOKENIZER, "ROMEO", 40, seed=3, **chosen))
+def test_a_stream_gives_the_same_text_piece_by_piece(bigrams, chosen):
+    pieces = list(stream(bigrams, TOKENIZER, "ROMEO", 40, seed=3, **chosen))
     assert len(pieces) == 40
-    assert "ROMEO" + "".join(pieces) == generate(model, TOKENIZER, "ROMEO", 40, seed=3, **chosen)
+    assert "ROMEO" + "".join(pieces) == generate(bigrams, TOKENIZER, "ROMEO", 40, seed=3, **chosen)
 
 
 @pytest.mark.parametrize("n", [0, 1, 40])
 @pytest.mark.parametrize("use_cache", [True, False])
 @pytest.mark.usefixtures("quiet")
-def test_each_text_of_a_batch_is_what_its_prompt_alone_gives(model, n, use_cache):
+def test_each_text_of_a_batch_is_what_its_prompt_alone_gives(bigrams, n, use_cache):
     lengths = (1, 0, 15, 16, 17, 3, 20, 21, 40, 16)  # the context holds 16
     source = random.Random(0)
     prompts = ["".join(source.choices(SYMBOLS, k=length)) for length in lengths]
-    together = generate(model, TOKENIZER, prompts, n, seed=7, use_cache=use_cache)
+    together = generate(bigrams, TOKENIZER, prompts, n, seed=7, use_cache=use_cache)
     for i, (prompt, text) in enumerate(zip(prompts, together, strict=True)):
-        assert text == generate(model, TOKENIZER, prompt, n, seed=7 + i, use_cache=use_cache)
+        assert text == generate(bigrams, TOKENIZER, prompt, n, seed=7 + i, use_cache=use_cache)
 
 
-def test_a_list_gives_a_list_and_a_text_a_text(model):
-    text = generate(model, TOKENIZER, "A", 5, seed=1)
+def test_a_list_gives_a_list_and_a_text_a_text(bigrams):
+    text = generate(bigrams, TOKENIZER, "A", 5, seed=1)
     assert isinstance(text, str)
-    assert generate(model, TOKENIZER, ["A"], 5, seed=1) == [text]
-    assert generate(model, TOKENIZER, ("A",), 5, seed=1) == [text]
-    assert generate(model, TOKENIZER, [], 5, seed=1) == []
+    assert generate(bigrams, TOKENIZER, ["A"], 5, seed=1) == [text]
+    assert generate(bigrams, TOKENIZER, ("A",), 5, seed=1) == [text]
+    assert generate(bigrams, TOKENIZER, [], 5, seed=1) == []
 
 
-def test_an_empty_prompt_starts_from_a_newline(model):
-    expected = generate(model, TOKENIZER, "\n", 20, seed=1)[1:]
-    assert generate(model, TOKENIZER, "", 20, seed=1) == expected
-    assert generate(model, TOKENIZER, "éü", 20, seed=1, unknown="drop") == "éü" + expected
+def test_an_empty_prompt_starts_from_a_newline(bigrams):
+    expected = generate(bigrams, TOKENIZER, "\n", 20, seed=1)[1:]
+    assert generate(bigrams, TOKENIZER, "", 20, seed=1) == expected
+    assert generate(bigrams, TOKENIZER, "éü", 20, seed=1, unknown="drop") == "éü" + expected
 
 
 def test_an_empty_prompt_works_where_there_is_no_newline():
@@ -350,52 +351,52 @@ def test_the_window_is_never_too_long_and_never_forgets_more_than_a_quarter(leng
 
 
 @pytest.mark.parametrize("length, seen", [(17, 13), (20, 16), (40, 16), (41, 13)])
-def test_a_prompt_longer_than_the_context_is_said_and_its_end_is_read(model, length, seen):
+def test_a_prompt_longer_than_the_context_is_said_and_its_end_is_read(bigrams, length, seen):
     prompt = (SYMBOLS * 2)[:length]
     message = f"the prompt has {length} tokens and the context 16: the model sees only the last "
     with pytest.warns(UserWarning, match=f"{message}{seen}$") as caught:
-        text = generate(model, TOKENIZER, prompt, 10, seed=1)
-    assert text == slow_text(model, prompt, 10, seed=1)
+        text = generate(bigrams, TOKENIZER, prompt, 10, seed=1)
+    assert text == slow_text(bigrams, prompt, 10, seed=1)
     assert caught[0].filename == __file__  # it points to the line that asked
     with pytest.warns(UserWarning, match=message) as caught:
-        stream(model, TOKENIZER, prompt, 10)
+        stream(bigrams, TOKENIZER, prompt, 10)
     assert caught[0].filename == __file__
 
 
-def test_unknown_characters_are_refused_by_name_or_dropped_or_replaced(model):
+def test_unknown_characters_are_refused_by_name_or_dropped_or_replaced(bigrams):
     with pytest.raises(ValueError, match=r"never seen 'é' \(U\+00E9\).*unknown=\"drop\""):
-        generate(model, TOKENIZER, "café", 5)
+        generate(bigrams, TOKENIZER, "café", 5)
     for unknown, known in (("drop", "caf"), ("replace", "caf ")):
-        text = generate(model, TOKENIZER, "café", 5, seed=1, unknown=unknown)
-        assert text == "café" + generate(model, TOKENIZER, known, 5, seed=1)[len(known) :]
+        text = generate(bigrams, TOKENIZER, "café", 5, seed=1, unknown=unknown)
+        assert text == "café" + generate(bigrams, TOKENIZER, known, 5, seed=1)[len(known) :]
     with pytest.raises(ValueError, match='unknown must be "error", "drop" or "replace"'):
-        generate(model, TOKENIZER, "a", 5, unknown="ignore")
+        generate(bigrams, TOKENIZER, "a", 5, unknown="ignore")
 
 
-def test_a_tokenizer_of_another_model_is_refused_with_both_sizes(model):
+def test_a_tokenizer_of_another_model_is_refused_with_both_sizes(bigrams):
     message = f"has 3 symbols and the model {V}: they do not belong together. `load_model` gives"
     with pytest.raises(ValueError, match=message):
-        generate(model, CharTokenizer("abc"), "a", 5)
+        generate(bigrams, CharTokenizer("abc"), "a", 5)
 
 
 @pytest.mark.parametrize("prompt", [None, 3, b"A", ["A", None], [["A"]]])
-def test_a_prompt_that_is_no_text_is_refused(model, prompt):
+def test_a_prompt_that_is_no_text_is_refused(bigrams, prompt):
     with pytest.raises(ValueError, match="a prompt must be a text, not"):
-        generate(model, TOKENIZER, prompt, 5)
+        generate(bigrams, TOKENIZER, prompt, 5)
 
 
-def test_a_stream_takes_one_prompt_and_says_who_takes_more(model):
+def test_a_stream_takes_one_prompt_and_says_who_takes_more(bigrams):
     with pytest.raises(ValueError, match=r"must be a text, not \['A', 'B'\]; `generate` takes a"):
-        stream(model, TOKENIZER, ["A", "B"], 5)
+        stream(bigrams, TOKENIZER, ["A", "B"], 5)
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
 def test_a_diverged_model_is_named_as_such_and_left_as_it_was(broken):
-    model = opinionated().train()
-    model.transformer.wte.weight.data[:] = broken
+    bigrams = opinionated().train()
+    bigrams.transformer.wte.weight.data[:] = broken
     with pytest.raises(ValueError, match="its training diverged"):
-        generate(model, TOKENIZER, "A", 5)
-    assert model.training
+        generate(bigrams, TOKENIZER, "A", 5)
+    assert bigrams.training
 
 
 # ---- settings ----
@@ -411,10 +412,10 @@ SILLY = [
 
 
 @pytest.mark.parametrize("name, value", SILLY, ids=str)
-def test_silly_settings_are_refused_at_once_by_name_and_value(model, name, value):
+def test_silly_settings_are_refused_at_once_by_name_and_value(bigrams, name, value):
     for write in (generate, stream):  # a stream, too, before its first token is asked for
         with pytest.raises(ValueError, match=rf"^{name} must .*(number|lie above 0)") as error:
-            write(model, TOKENIZER, "A", **{name: value})
+            write(bigrams, TOKENIZER, "A", **{name: value})
         assert repr(value) in str(error.value)
 
 
@@ -426,7 +427,7 @@ def test_probabilities_refuses_the_same(name, value):
 
 
 @pytest.mark.parametrize("write", [generate, stream])
-def test_a_misspelt_setting_is_refused_and_the_signature_names_all(model, write):
+def test_a_misspelt_setting_is_refused_and_the_signature_names_all(bigrams, write):
     named = inspect.signature(write).parameters
     assert [*named][4:] == [
         "temperature",
@@ -439,15 +440,15 @@ def test_a_misspelt_setting_is_refused_and_the_signature_names_all(model, write)
     ]
     message = "unexpected keyword argument 'temprature'"
     with pytest.raises(TypeError, match=message):
-        write(model, TOKENIZER, "A", 5, temprature=1)
+        write(bigrams, TOKENIZER, "A", 5, temprature=1)
 
 
-def test_numbers_of_numpy_are_numbers(model):
-    expected = generate(model, TOKENIZER, "A", 9, temperature=0.5, top_k=7, top_p=0.75, seed=3)
+def test_numbers_of_numpy_are_numbers(bigrams):
+    expected = generate(bigrams, TOKENIZER, "A", 9, temperature=0.5, top_k=7, top_p=0.75, seed=3)
     for real in (np.float64, np.float32):
         for whole in (np.int64, np.int32, np.uint8):
             text = generate(
-                model,
+                bigrams,
                 TOKENIZER,
                 "A",
                 whole(9),
@@ -459,13 +460,13 @@ def test_numbers_of_numpy_are_numbers(model):
             assert text == expected
 
 
-def test_a_top_k_above_the_vocabulary_is_said_and_takes_all(model):
-    expected = generate(model, TOKENIZER, "A", 20, top_k=None, seed=1)
+def test_a_top_k_above_the_vocabulary_is_said_and_takes_all(bigrams):
+    expected = generate(bigrams, TOKENIZER, "A", 20, top_k=None, seed=1)
     with pytest.warns(UserWarning, match=f"top_k is 1000, but there are only {V} symbols") as seen:
-        assert generate(model, TOKENIZER, "A", 20, top_k=1000, seed=1) == expected
+        assert generate(bigrams, TOKENIZER, "A", 20, top_k=1000, seed=1) == expected
     assert seen[0].filename == __file__
     with pytest.warns(UserWarning, match="taking all"):
-        assert generate(model, TOKENIZER, "A", 20, top_k=10**30, seed=1) == expected
+        assert generate(bigrams, TOKENIZER, "A", 20, top_k=10**30, seed=1) == expected
 
 
 def test_the_default_top_k_is_nothing_to_warn_about(recwarn):
@@ -475,59 +476,59 @@ def test_the_default_top_k_is_nothing_to_warn_about(recwarn):
 
 
 @pytest.mark.parametrize("seed", [0, -1, 2**63 - 1, 1 - 2**63])
-def test_any_seed_of_64_bits_is_accepted_also_for_a_batch(model, seed):
-    assert len(generate(model, TOKENIZER, ["A", "B"], 3, seed=seed)) == 2
+def test_any_seed_of_64_bits_is_accepted_also_for_a_batch(bigrams, seed):
+    assert len(generate(bigrams, TOKENIZER, ["A", "B"], 3, seed=seed)) == 2
 
 
 def test_the_edges_of_what_makes_sense_are_accepted():
-    check_settings(temperature=0, top_k=1, top_p=1)
-    check_settings(temperature=1e300, top_k=10**9, top_p=1e-300)
-    check_settings(temperature=0.0, top_k=None, top_p=None)
+    check_sampling(temperature=0, top_k=1, top_p=1)
+    check_sampling(temperature=1e300, top_k=10**9, top_p=1e-300)
+    check_sampling(temperature=0.0, top_k=None, top_p=None)
 
 
 # ---- what sampling leaves alone ----
 
 
 @pytest.mark.parametrize("seed", [None, 1])
-def test_the_random_numbers_of_others_are_not_touched(model, seed):
+def test_the_random_numbers_of_others_are_not_touched(bigrams, seed):
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
-    generate(model, TOKENIZER, "A", 20, seed=seed)
+    generate(bigrams, TOKENIZER, "A", 20, seed=seed)
     assert torch.equal(torch.get_rng_state(), states[0])
     assert (random.getstate(), np.random.get_state()[1].tolist()) == states[1:]
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_sampling_is_without_dropout_and_the_model_stays_in_its_mode(training):
-    model = opinionated(dropout=0.5)
-    expected = generate(model, TOKENIZER, "A", 30, seed=1)
-    model.train(training)
-    assert generate(model, TOKENIZER, "A", 30, seed=1) == expected
-    assert model.training == training
+    bigrams = opinionated(dropout=0.5)
+    expected = generate(bigrams, TOKENIZER, "A", 30, seed=1)
+    bigrams.train(training)
+    assert generate(bigrams, TOKENIZER, "A", 30, seed=1) == expected
+    assert bigrams.training == training
     pieces = []
-    for piece in stream(model, TOKENIZER, "A", 30, seed=1):
+    for piece in stream(bigrams, TOKENIZER, "A", 30, seed=1):
         pieces.append(piece)
-        assert model.training == training  # also between two tokens
+        assert bigrams.training == training  # also between two tokens
         assert torch.is_grad_enabled()
     assert "A" + "".join(pieces) == expected
 
 
 def test_a_stream_left_halfway_leaves_the_model_as_it_was():
-    model = opinionated(dropout=0.5).train()
-    pieces = stream(model, TOKENIZER, "A", 30)
+    bigrams = opinionated(dropout=0.5).train()
+    pieces = stream(bigrams, TOKENIZER, "A", 30)
     next(pieces)
-    assert model.training and model.transformer.h[0].attn.training
+    assert bigrams.training and bigrams.transformer.h[0].attn.training
     pieces.close()
-    assert model.training
-    assert all(weights.grad is None for weights in model.parameters())
+    assert bigrams.training
+    assert all(weights.grad is None for weights in bigrams.parameters())
 
 
 def test_two_streams_side_by_side_do_not_disturb_each_other():
-    model = opinionated(dropout=0.5).train()
-    short = generate(model, TOKENIZER, "A", 10, seed=1)
-    long = generate(model, TOKENIZER, "B", 30, seed=2)
+    bigrams = opinionated(dropout=0.5).train()
+    short = generate(bigrams, TOKENIZER, "A", 10, seed=1)
+    long = generate(bigrams, TOKENIZER, "B", 30, seed=2)
     one, two = (
-        stream(model, TOKENIZER, "A", 10, seed=1),
-        stream(model, TOKENIZER, "B", 30, seed=2),
+        stream(bigrams, TOKENIZER, "A", 10, seed=1),
+        stream(bigrams, TOKENIZER, "B", 30, seed=2),
     )
     text_one, text_two = "A", "B"
     for _ in range(30):

@@ -1,5 +1,6 @@
 """Every exercise: stubs are not attempted, each known mistake has its own word, solutions pass."""
 
+import inspect
 import math
 from unittest.mock import Mock
 
@@ -18,35 +19,62 @@ ODD = [1, 0.5, "x", b"x", math.nan, (), [], {}, (None, None), [[1], []], object(
 ODD += [torch.zeros(0), torch.tensor(True), torch.tensor([math.inf])]
 
 
-def named(value):
-    return getattr(value, "name", getattr(value, "message", ""))[:40]
+def named(case) -> str:
+    return getattr(case, "name", "") or case.message
 
 
-@pytest.mark.parametrize("e", EXERCISES, ids=named)
+def over_all(cases):
+    """One test of a property over all cases; it goes on after a failure and names them all.
+
+    A case is an exercise, or a pair of one and a mistake. The property may use fixtures besides.
+    """
+
+    def decorate(holds):
+        n = 2 if isinstance(cases[0], tuple) else 1
+        fixtures = list(inspect.signature(holds).parameters.values())[n:]
+
+        def test(**given):
+            failed = {}
+            for case in cases:
+                case = case if isinstance(case, tuple) else (case,)
+                try:
+                    holds(*case, **given)
+                except Exception as error:
+                    failed[tuple(map(named, case))] = error
+            assert not failed, failed
+
+        test.__signature__ = inspect.Signature(fixtures)
+        test.__name__, test.__doc__ = holds.__name__, holds.__doc__
+        return test
+
+    return decorate
+
+
+@over_all(EXERCISES)
 def test_an_untouched_stub_is_not_attempted(e):
     stub = (lambda *arguments: ...) if callable(e.answer) else ...
     assert e.judge(stub)[0] == "Not attempted"
     assert e.judge(None)[0] == "Not attempted"  # check() with nothing in it
 
 
-@pytest.mark.parametrize("e", EXERCISES, ids=named)
+@over_all(EXERCISES)
 def test_the_solution_passes(e):
     assert e.judge(e.answer) == ("Right", e.praise)
 
 
-@pytest.mark.parametrize("e", FUNCTIONS, ids=named)
+@over_all(FUNCTIONS)
 def test_the_shown_solution_passes_when_it_is_pasted(e):
     namespace = {"torch": torch, "F": F, "math": math}  # what the notebooks have imported
     exec(source_of(e.answer), namespace)
     assert e.judge(namespace[e.name])[0] == "Right"
 
 
-@pytest.mark.parametrize(("e", "mistake"), MISTAKES, ids=named)
+@over_all(MISTAKES)
 def test_a_known_mistake_is_told_what_it_is(e, mistake):
     assert e.judge(mistake.answer) == ("Not yet", mistake.message)
 
 
-@pytest.mark.parametrize("e", EXERCISES, ids=named)
+@over_all(EXERCISES)
 def test_there_are_enough_mistakes_and_hints(e):
     assert len(e.mistakes) >= 3
     assert e.hints
@@ -54,7 +82,7 @@ def test_there_are_enough_mistakes_and_hints(e):
     assert 1 <= e.minutes <= 30
 
 
-@pytest.mark.parametrize("e", FUNCTIONS, ids=named)
+@over_all(FUNCTIONS)
 def test_an_answer_that_fails_is_told_how_and_nothing_is_raised(e, capsys):
     def broken(*arguments):
         return arguments[0] / "nonsense"
@@ -65,7 +93,7 @@ def test_an_answer_that_fails_is_told_how_and_nothing_is_raised(e, capsys):
     assert 'in: return arguments[0] / "nonsense"' in told
 
 
-@pytest.mark.parametrize("e", EXERCISES, ids=named)
+@over_all(EXERCISES)
 def test_no_answer_makes_the_check_itself_fail(e):
     for odd in ODD:
         assert e.judge(odd)[0] in ("Right", "Not yet")
@@ -80,7 +108,7 @@ def test_an_error_inside_a_library_is_shown_with_the_learners_own_line():
     assert ex.causal_weights.judge(answer)[1].endswith('(in: return F.softmax("scores", dim=0))')
 
 
-@pytest.mark.parametrize("e", FUNCTIONS, ids=named)
+@over_all(FUNCTIONS)
 def test_a_forgotten_return_is_no_untouched_stub(e):
     status, message = e.judge(lambda *arguments: None)
     assert status == "Not yet"
@@ -96,13 +124,13 @@ def test_a_way_through_without_a_return_is_found():
     assert "`return`" in ex.stops_at.judge(stops)[1]
 
 
-@pytest.mark.parametrize("e", FUNCTIONS, ids=named)
+@over_all(FUNCTIONS)
 def test_a_function_of_other_arguments_is_told_which_it_must_take(e):
     names = ", ".join(e.answer.__code__.co_varnames[: e.answer.__code__.co_argcount])
     assert e.judge(lambda: 1) == ("Not yet", f"the function must take ({names})")
 
 
-@pytest.mark.parametrize("e", FUNCTIONS, ids=named)
+@over_all(FUNCTIONS)
 def test_the_right_results_are_not_all_the_same(e):
     results = [e.answer(*arguments) for arguments in e.inputs]
     assert not all(e.agree(result, results[0]) for result in results)
@@ -128,7 +156,7 @@ def test_an_answer_may_change_what_it_is_given():
         assert ex.sgd_step.judge(sgd_step)[0] == "Right"
 
 
-@pytest.mark.parametrize("e", VALUES, ids=named)
+@over_all(VALUES)
 def test_a_value_of_another_kind_is_told_which_kind_is_expected(e):
     kinds = ("a number is expected", "the four letters", "choose one of")
     for value in ("healthy", ["x"], lambda: e.answer):
@@ -190,7 +218,7 @@ def test_numbers_are_written_with_as_many_digits_as_tell_them_apart():
     assert "1.00002, and 1 is" in difference(torch.tensor([1.00002]), torch.tensor([1.0]))
 
 
-@pytest.mark.parametrize("e", EXERCISES, ids=named)
+@over_all(EXERCISES)
 def test_hint_and_solution_print_something(e, capsys):
     e.hint()
     e.solution()
@@ -199,7 +227,7 @@ def test_hint_and_solution_print_something(e, capsys):
     assert source_of(e.answer) in shown
 
 
-@pytest.mark.parametrize("e", EXERCISES, ids=named)
+@over_all(EXERCISES)
 def test_the_last_hint_says_that_it_is_the_last(e, capsys):
     goes_on = f"ex.{e.name}.solution() shows the answer"
     e.hints_given = 0
@@ -208,7 +236,7 @@ def test_the_last_hint_says_that_it_is_the_last(e, capsys):
         assert (goes_on in capsys.readouterr().out) == (number >= len(e.hints))
 
 
-@pytest.mark.parametrize("e", [e for e in VALUES if e.working], ids=named)
+@over_all([e for e in VALUES if e.working])
 def test_the_working_that_a_solution_shows_gives_the_answer(e, capsys):
     assert eval(e.working, {"math": math}) == e.answer
     e.solution()

@@ -143,9 +143,9 @@ def browser_page():
             viewport={"width": 1280, "height": 900},
             timeout=1000 * PATIENCE,
         )
-        page = browser.pages[0]
-        page.set_default_timeout(1000 * PATIENCE)
-        yield page
+        browser = browser.pages[0]
+        browser.set_default_timeout(1000 * PATIENCE)
+        yield browser
         browser.close()
 
 
@@ -157,84 +157,86 @@ def lab(tmp_path_factory, text):  # the corpus is there before the notebooks ask
 
 
 @pytest.fixture
-def page():
-    with browser_page() as page:
-        yield page
+def browser():
+    with browser_page() as browser:
+        yield browser
 
 
-def open_and_run(page, address: str) -> None:
+def open_and_run(browser, address: str) -> None:
     """Opens a notebook and runs all of it, by way of the menu."""
-    page.goto(address)
-    page.get_by_text(re.compile(r"\| Idle$")).wait_for()  # the status bar: the kernel is there
-    page.evaluate(WATCH)
-    page.locator(".lm-MenuBar-itemLabel", has_text=re.compile("^Run$")).click()
-    page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Run All Cells$")).click()
+    browser.goto(address)
+    browser.get_by_text(re.compile(r"\| Idle$")).wait_for()  # the status bar: the kernel is there
+    browser.evaluate(WATCH)
+    browser.locator(".lm-MenuBar-itemLabel", has_text=re.compile("^Run$")).click()
+    browser.locator(".lm-Menu-itemLabel", has_text=re.compile("^Run All Cells$")).click()
 
 
-def screenshot(page, name: str) -> None:
+def screenshot(browser, name: str) -> None:
     if os.environ.get("NANOGPT_SCREENSHOTS"):
-        page.screenshot(path=Path(os.environ["NANOGPT_SCREENSHOTS"]) / f"{name}.png")
+        browser.screenshot(path=Path(os.environ["NANOGPT_SCREENSHOTS"]) / f"{name}.png")
 
 
-def wait_for(page, what) -> None:
+def wait_for(browser, what) -> None:
     """Waits for something in the notebook, and fails at once where there is an error first."""
-    troubled = page.locator(TROUBLE)
+    troubled = browser.locator(TROUBLE)
     what.or_(troubled).first.wait_for()
     assert troubled.all_inner_texts() == []
 
 
-def drag(page, handle, pixels: int) -> None:
+def drag(browser, handle, pixels: int) -> None:
     box = handle.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x + pixels / 2, y, steps=3)
-    page.mouse.move(x + pixels, y, steps=3)
-    page.mouse.up()
+    browser.mouse.move(x, y)
+    browser.mouse.down()
+    browser.mouse.move(x + pixels / 2, y, steps=3)
+    browser.mouse.move(x + pixels, y, steps=3)
+    browser.mouse.up()
 
 
-def test_the_playground_writes_what_one_asks_for(lab, page):
-    open_and_run(page, lab("06_sampling"))
-    controls = page.locator(".nanogpt-playground")
-    wait_for(page, controls)
+def test_the_playground_writes_what_one_asks_for(lab, browser):
+    open_and_run(browser, lab("06_sampling"))
+    controls = browser.locator(".nanogpt-playground")
+    wait_for(browser, controls)
     written = controls.locator(".nanogpt-written")
     sync_api.expect(written).to_contain_text("First Citizen:", timeout=1000 * PATIENCE)
     controls.scroll_into_view_if_needed()
-    screenshot(page, "playground")
-    page.evaluate("window.bars = document.querySelector('.nanogpt-playground img').src")
+    screenshot(browser, "playground")
+    browser.evaluate("window.bars = document.querySelector('.nanogpt-playground img').src")
 
     before = written.inner_text()
     temperature = controls.locator(".nanogpt-temperature")
-    drag(page, temperature.locator(".noUi-handle, .ui-slider-handle").first, 60)  # warmer
+    drag(browser, temperature.locator(".noUi-handle, .ui-slider-handle").first, 60)  # warmer
     sync_api.expect(written).not_to_have_text(before, timeout=1000 * PATIENCE)
-    page.wait_for_function("document.querySelector('.nanogpt-playground img').src !== window.bars")
-    screenshot(page, "playground-warmer")
+    browser.wait_for_function(
+        "document.querySelector('.nanogpt-playground img').src !== window.bars"
+    )
+    screenshot(browser, "playground-warmer")
 
     typed = controls.locator("textarea")
     typed.click()
-    page.keyboard.press("ControlOrMeta+A")
-    page.keyboard.type("JULIET:\nO")
+    browser.keyboard.press("ControlOrMeta+A")
+    browser.keyboard.type("JULIET:\nO")
     controls.get_by_role("button", name="Write").click()
     sync_api.expect(written).to_have_text(
         re.compile(r"^\s*JULIET:\nO.{100,}", re.DOTALL), timeout=1000 * PATIENCE
     )
-    screenshot(page, "playground-juliet")
+    screenshot(browser, "playground-juliet")
 
     typed.fill("é")
     controls.get_by_role("button", name="Write").click()
     sync_api.expect(written).to_contain_text("never seen 'é'", timeout=1000 * PATIENCE)
-    assert page.locator(TROUBLE).count() == 0
+    assert browser.locator(TROUBLE).count() == 0
 
 
-def test_the_live_curve_is_redrawn_while_it_trains(lab, page):
-    open_and_run(page, lab("04_training"))
-    wait_for(page, page.locator(".jp-Notebook .jp-CodeCell img"))
-    page.wait_for_function(REDRAWN)
-    place = page.evaluate(
+def test_the_live_curve_is_redrawn_while_it_trains(lab, browser):
+    open_and_run(browser, lab("04_training"))
+    wait_for(browser, browser.locator(".jp-Notebook .jp-CodeCell img"))
+    browser.wait_for_function(REDRAWN)
+    place = browser.evaluate(
         "Object.entries(window.pictures).find(([place, shown]) => shown.size >= 3)[0]"
     )
     cell, picture = map(int, re.findall(r"\d+", place))
-    training = page.locator(".jp-Notebook .jp-CodeCell").nth(cell)
+    training = browser.locator(".jp-Notebook .jp-CodeCell").nth(cell)
     training.locator("img").nth(picture).scroll_into_view_if_needed()
     sync_api.expect(training).to_contain_text("Validation loss")  # said in words as well
-    screenshot(page, "live-curve")
+    screenshot(browser, "live-curve")

@@ -23,13 +23,13 @@ LENGTH = 40
 
 
 @pytest.fixture
-def tokenizer():
+def letters():
     """The corpus' 65 symbols, without the corpus."""
     return CharTokenizer("\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 
 @pytest.fixture
-def model(tiny):
+def writer(tiny):
     """A model with opinions, so that every setting makes a difference."""
     with torch.no_grad():
         tiny.transformer.ln_f.weight *= 8
@@ -37,8 +37,8 @@ def model(tiny):
 
 
 @pytest.fixture
-def p(model, tokenizer):
-    return playground(model, tokenizer, prompt="hear me ", length=LENGTH)
+def p(writer, letters):
+    return playground(writer, letters, prompt="hear me ", length=LENGTH)
 
 
 def shown(p) -> str:
@@ -46,13 +46,13 @@ def shown(p) -> str:
     return unescape(re.sub("<[^>]*>", "", p.written.value))
 
 
-def by_hand(model, tokenizer, **settings):
-    return generate(model, tokenizer, "hear me ", LENGTH, **{"seed": 1, **settings})
+def by_hand(writer, letters, **settings):
+    return generate(writer, letters, "hear me ", LENGTH, **{"seed": 1, **settings})
 
 
-def test_it_opens_with_a_text_that_is_also_printed(p, model, tokenizer, capsys):
-    assert shown(p) == by_hand(model, tokenizer)
-    playground(model, tokenizer, prompt="hear me ", length=LENGTH)
+def test_it_opens_with_a_text_that_is_also_printed(p, writer, letters, capsys):
+    assert shown(p) == by_hand(writer, letters)
+    playground(writer, letters, prompt="hear me ", length=LENGTH)
     assert capsys.readouterr().out == f"Temperature 0.7, seed 1:\n\n{shown(p)}\n"
 
 
@@ -68,10 +68,10 @@ def test_it_opens_with_a_text_that_is_also_printed(p, model, tokenizer, capsys):
         ("greedy", True, {"greedy": True}),
     ],
 )
-def test_a_control_that_is_moved_writes_anew(p, model, tokenizer, control, value, setting):
+def test_a_control_that_is_moved_writes_anew(p, writer, letters, control, value, setting):
     before = shown(p)
     getattr(p, control).value = value
-    assert shown(p) == by_hand(model, tokenizer, **setting) != before
+    assert shown(p) == by_hand(writer, letters, **setting) != before
 
 
 def test_the_length_is_the_number_of_new_tokens(p):
@@ -79,21 +79,21 @@ def test_the_length_is_the_number_of_new_tokens(p):
     assert len(shown(p)) == len("hear me ") + 80
 
 
-def test_the_button_writes_after_the_prompt_that_was_typed(p, model, tokenizer):
+def test_the_button_writes_after_the_prompt_that_was_typed(p, writer, letters):
     before = shown(p)
     p.prompt.value = "JULIET:"
     assert shown(p) == before  # half a prompt is no prompt: the button says when
     p.write_button.click()
-    assert shown(p) == generate(model, tokenizer, "JULIET:", LENGTH, seed=1)
+    assert shown(p) == generate(writer, letters, "JULIET:", LENGTH, seed=1)
 
 
-def test_the_same_seed_writes_the_same_and_another_seed_another(p, model, tokenizer):
+def test_the_same_seed_writes_the_same_and_another_seed_another(p, writer, letters):
     before = shown(p)
     p.write_button.click()
     assert shown(p) == before
     p.again_button.click()
     assert p.seed.value == 2
-    assert shown(p) == by_hand(model, tokenizer, seed=2) != before
+    assert shown(p) == by_hand(writer, letters, seed=2) != before
 
 
 def test_greedy_rests_what_chance_needs(p):
@@ -130,9 +130,9 @@ def test_an_unknown_character_becomes_a_sentence_and_is_forgiven(p, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_an_unknown_character_can_be_dropped(model, tokenizer):
-    p = playground(model, tokenizer, prompt="café", length=LENGTH, unknown="drop")
-    new = generate(model, tokenizer, "caf", LENGTH, seed=1).removeprefix("caf")
+def test_an_unknown_character_can_be_dropped(writer, letters):
+    p = playground(writer, letters, prompt="café", length=LENGTH, unknown="drop")
+    new = generate(writer, letters, "caf", LENGTH, seed=1).removeprefix("caf")
     assert shown(p) == "café" + new
 
 
@@ -144,10 +144,10 @@ def test_a_prompt_beyond_the_context_is_noted(p, recwarn):
     assert not [w for w in recwarn if "context" in str(w.message)]  # not on stderr as well
 
 
-def test_an_empty_prompt_starts_a_line(p, model, tokenizer):
+def test_an_empty_prompt_starts_a_line(p, writer, letters):
     p.prompt.value = ""
     p.write_button.click()
-    assert shown(p) == generate(model, tokenizer, "", LENGTH, seed=1)
+    assert shown(p) == generate(writer, letters, "", LENGTH, seed=1)
 
 
 def test_any_other_problem_is_a_sentence_as_well(p):
@@ -175,10 +175,10 @@ def test_the_text_appears_while_it_is_written(p, monkeypatch):
     assert all(later.startswith(sooner) for sooner, later in pairwise(seen))
 
 
-def test_what_it_shows_is_text_and_no_markup(model):
-    tokenizer = CharTokenizer("".join(chr(i) for i in range(32, 97)))  # with < and &
-    p = playground(model, tokenizer, prompt="<B> & ", length=LENGTH)
-    assert shown(p) == generate(model, tokenizer, "<B> & ", LENGTH, seed=1)
+def test_what_it_shows_is_text_and_no_markup(writer):
+    letters = CharTokenizer("".join(chr(i) for i in range(32, 97)))  # with < and &
+    p = playground(writer, letters, prompt="<B> & ", length=LENGTH)
+    assert shown(p) == generate(writer, letters, "<B> & ", LENGTH, seed=1)
     assert "<B>" not in p.written.value
 
 
@@ -190,15 +190,15 @@ def test_where_it_cannot_run_a_picture_and_a_line_stand_in(p):
 
 
 def test_without_ipywidgets_it_writes_and_says_what_is_missing(
-    model, tokenizer, monkeypatch, capsys
+    writer, letters, monkeypatch, capsys
 ):
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    assert playground(model, tokenizer, prompt="hear me ", length=LENGTH) is None
+    assert playground(writer, letters, prompt="hear me ", length=LENGTH) is None
     out = capsys.readouterr().out
-    assert by_hand(model, tokenizer) in out
+    assert by_hand(writer, letters) in out
     assert "pip install ipywidgets" in out
     way_out = out.strip().split("\n")[-1]
-    exec(way_out, {"generate": generate, "model": model, "tokenizer": tokenizer})
+    exec(way_out, {"generate": generate, "model": writer, "tokenizer": letters})
 
 
 @pytest.mark.parametrize(
@@ -211,30 +211,30 @@ def test_without_ipywidgets_it_writes_and_says_what_is_missing(
         ({"warmth": 1}, "unexpected keyword argument 'warmth'"),
     ],
 )
-def test_a_start_that_makes_no_sense_is_a_sentence(model, tokenizer, wrong, sentence, capsys):
-    assert playground(model, tokenizer, length=LENGTH, **wrong) is None
+def test_a_start_that_makes_no_sense_is_a_sentence(writer, letters, wrong, sentence, capsys):
+    assert playground(writer, letters, length=LENGTH, **wrong) is None
     assert capsys.readouterr().out.startswith(f"Nothing to play with yet: {sentence}")
 
 
-def test_it_begins_where_it_is_told(model, tokenizer):
+def test_it_begins_where_it_is_told(writer, letters):
     chosen = {"temperature": 2.5, "top_k": 100, "top_p": 0.9, "seed": 7, "greedy": False}
-    p = playground(model, tokenizer, length=620, **chosen)
+    p = playground(writer, letters, length=620, **chosen)
     assert p.settings() == chosen | {"top_k": None, "unknown": "error", "use_cache": True}
     assert p.length.value == 620
-    assert playground(model, tokenizer, length=LENGTH, top_k=None, seed=None).seed.value == 0
+    assert playground(writer, letters, length=LENGTH, top_k=None, seed=None).seed.value == 0
 
 
-def test_the_chances_are_the_model_s_own_and_those_of_the_draw(model, tokenizer):
+def test_the_chances_are_the_model_s_own_and_those_of_the_draw(writer, letters):
     prompt = "hear me speak. " * 2  # beyond the context: what `generate` would see
     with pytest.warns(UserWarning, match="sees only"):
-        own, drawn = next_chances(model, tokenizer, prompt, temperature=0.5, top_k=3)
-    ids = tokenizer.encode(prompt)
+        own, drawn = next_chances(writer, letters, prompt, temperature=0.5, top_k=3)
+    ids = letters.encode(prompt)
     window = torch.tensor([ids[sampling.window_start(len(ids), 16) :]])
     with torch.no_grad():
-        logits = model(window)[0][0, -1]
+        logits = writer(window)[0][0, -1]
     assert torch.allclose(own, logits.softmax(-1), atol=1e-6)
     assert torch.allclose(drawn, probabilities(logits, 0.5, 3), atol=1e-6)
-    likeliest = next_chances(model, tokenizer, "a", greedy=True)[1]
+    likeliest = next_chances(writer, letters, "a", greedy=True)[1]
     assert likeliest.max() == 1
 
 

@@ -233,16 +233,16 @@ def test_a_run_that_diverged_is_played_to_its_end(clock, tmp_path, capsys):
 
 
 @pytest.fixture
-def shown(shown, monkeypatch):
+def watched(shown, monkeypatch):
     """What would be shown in a notebook, without drawing it."""
     monkeypatch.setattr(live, "png", lambda figure: "")
     return shown
 
 
-def test_a_notebook_shows_the_live_curve_and_its_words(lived, clock, shown, capsys):
+def test_a_notebook_shows_the_live_curve_and_its_words(lived, clock, watched, capsys):
     replay(lived[0])
-    pictures = [bundle for bundle in shown if "image/png" in bundle]
-    words = [bundle["text/plain"] for bundle in shown if "image/png" not in bundle]
+    pictures = [bundle for bundle in watched if "image/png" in bundle]
+    words = [bundle["text/plain"] for bundle in watched if "image/png" not in bundle]
     assert len(pictures) >= 5 + 1  # the evaluations and the end
     assert words[0].startswith("Training: step 0 of 20. 0 s done.")
     assert words[-1].startswith("Finished: step 20 of 20.")
@@ -251,7 +251,7 @@ def test_a_notebook_shows_the_live_curve_and_its_words(lived, clock, shown, caps
 
 
 def test_where_drawing_is_slow_pictures_are_left_out_but_never_the_last(
-    lived, clock, shown, monkeypatch
+    lived, clock, watched, monkeypatch
 ):
     def slow(figure):
         clock.now += 30
@@ -259,7 +259,7 @@ def test_where_drawing_is_slow_pictures_are_left_out_but_never_the_last(
 
     monkeypatch.setattr(live, "png", slow)
     replay(lived[0], seconds=60, linger=0)
-    pictures = [bundle for bundle in shown if "image/png" in bundle]
+    pictures = [bundle for bundle in watched if "image/png" in bundle]
     assert pictures[-1]["text/plain"].startswith("Step 20: training loss ")
     assert len(pictures) < 6
     assert clock.now < 100 + 60 + 3 * 30

