@@ -104,13 +104,29 @@ def test_every_notebook_that_is_named_is_there(page):
         assert (ROOT / "notebooks" / f"{name}.ipynb").exists(), name
 
 
-def test_every_module_in_the_readmes_list_is_there():
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").split("\n")
-    begin = lines.index(next(line for line in lines if line.startswith("    nanogpt_lib/ ")))
-    listed = [found[1] for line in lines[begin:] if (found := re.match(r" {6}(\w+\.py) ", line))]
-    assert len(listed) >= 10
-    for name in listed:
-        assert (ROOT / "nanogpt_lib" / name).exists(), name
+def test_contributing_s_tree_names_every_file_of_the_library_once_and_nothing_else():
+    lines = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("\n")
+    tree = lines[
+        lines.index("    nanogpt_lib/") + 1 : lines.index(
+            "    experiments/        the programs that made them: python -m experiments NAME"
+        )
+    ]
+    room, listed = "", []
+    for line in tree:
+        found = re.match(r"( {6}| {8})([\w/]+(?:\.py)?)(?: |$)", line)
+        if not found:
+            continue
+        if found[2].endswith("/") and len(found[1]) == 6:
+            room = found[2]
+        elif found[2].endswith(".py"):
+            listed.append((room if len(found[1]) == 8 else "") + found[2])
+    whole = {"beyond/speed/", "course/exercises/"}  # a line each
+    library = ROOT / "nanogpt_lib"
+    there = [path.relative_to(library).as_posix() for path in library.rglob("*.py")]
+    there = [name for name in there if not name.startswith(tuple(whole))]
+    inits = {name for name in there if "/" in name and name.endswith("__init__.py")}
+    inits.discard("shakespeare/__init__.py")
+    assert sorted(listed) == sorted(set(there) - inits)
 
 
 def test_the_clock_for_eighty_minutes_is_that_of_the_workshop():

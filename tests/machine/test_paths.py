@@ -1,0 +1,80 @@
+"""Where text, runs and recorded runs lie: one answer, wherever one asks."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nanogpt_lib.machine import paths
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch):
+    for name in ("NANOGPT_RUNS", "NANOGPT_DATA"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("folder", ["", "notebooks", "docs/images", "nanogpt_lib/runs"])
+def test_from_anywhere_in_the_checkout_runs_lie_in_its_runs(folder, monkeypatch):
+    monkeypatch.chdir(ROOT / folder)
+    assert paths.runs_dir().resolve() == ROOT / "runs"
+    assert paths.data_dir() == ROOT / "data"
+
+
+def test_in_another_folder_runs_lie_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert paths.runs_dir() == Path("runs")
+    assert paths.data_dir() == ROOT / "data"  # the library's own checkout has the text
+
+
+def test_in_another_checkout_runs_lie_in_that_one(tmp_path, monkeypatch):
+    (tmp_path / "nanogpt_lib").mkdir()
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert paths.runs_dir().resolve() == (tmp_path / "runs").resolve()
+
+
+def test_a_variable_comes_first_and_may_name_the_home_folder(tmp_path, monkeypatch):
+    for home in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(home, str(tmp_path))
+    monkeypatch.setenv("NANOGPT_RUNS", "~/mine")
+    monkeypatch.setenv("NANOGPT_DATA", "~/texts")
+    assert paths.runs_dir() == tmp_path / "mine"
+    assert paths.data_dir() == tmp_path / "texts"
+
+
+def test_the_recorded_runs_are_the_library_s_own():
+    assert (paths.RECORDED / "pocket.pt").is_file()
+    assert paths.RECORDED.parent == paths.LIBRARY
+
+
+def test_make_is_advised_where_there_is_a_makefile_only(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT / "notebooks")
+    assert paths.advice("lab", "jupyter lab") == "make lab"
+    monkeypatch.chdir(tmp_path)
+    assert paths.advice("lab", "jupyter lab") == "jupyter lab"
+
+
+def test_what_a_notebook_trained_is_found_by_the_command_line(tmp_path):
+    """A checkout of its own: a notebook in notebooks/ trains, the command line stands above."""
+    for name in ("nanogpt_lib", "notebooks"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "pyproject.toml").touch()
+    trains = (
+        "from nanogpt_lib import get_preset, train_preset\n"
+        "train_preset(get_preset('smoke'), text='../play.txt')"
+    )
+    (tmp_path / "play.txt").write_text("To be, or not to be: that is the question.\n" * 40)
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    notebook = [sys.executable, "-c", trains]
+    subprocess.run(notebook, cwd=tmp_path / "notebooks", env=env, check=True, capture_output=True)
+    command = [sys.executable, "-P", "-m", "nanogpt_lib", "compare"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "smoke" in done.stdout
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["smoke"]
