@@ -11,6 +11,8 @@ are Unsupervised Multitask Learners" (GPT-2). Parameter names are GPT-2's, so th
 compared with any other implementation of it.
 """
 
+from __future__ import annotations  # KVCache is named before it is defined
+
 import math
 from dataclasses import dataclass
 
@@ -55,7 +57,7 @@ class CausalSelfAttention(nn.Module):
         shape = (B, T, self.n_head, C // self.n_head)
         return tuple(t.view(shape).transpose(1, 2) for t in (q, k, v))
 
-    def forward(self, x, cache: "KVCache | None" = None):
+    def forward(self, x, cache: KVCache | None = None):
         B, T, C = x.shape
         q, k, v = self.heads(x)  # each (B, nh, T, hs)
         if cache is not None:
@@ -109,7 +111,7 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(config.n_embd, bias=config.bias)
         self.mlp = MLP(config)
 
-    def forward(self, x, cache: "KVCache | None" = None):
+    def forward(self, x, cache: KVCache | None = None):
         x = x + self.attn(self.ln_1(x), cache)  # (B, T, C)
         x = x + self.mlp(self.ln_2(x))  # (B, T, C)
         return x
@@ -156,7 +158,7 @@ class GPT(nn.Module):
         x = self.transformer.wte(idx) + self.transformer.wpe(position)  # (B, T, C)
         return self.transformer.drop(x)
 
-    def forward(self, idx, targets=None, caches: "list[KVCache] | None" = None):
+    def forward(self, idx, targets=None, caches: list[KVCache] | None = None):
         """Predicts the next token at every position.
 
         idx: int64 (B, T) with T <= block_size. targets: int64 (B, T), the token that really
@@ -175,7 +177,7 @@ class GPT(nn.Module):
             loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())  # (B*T, V), (B*T,)
         return logits, loss
 
-    def new_caches(self) -> "list[KVCache]":
+    def new_caches(self) -> list[KVCache]:
         """Empty caches, one a layer, for `forward`."""
         return [KVCache() for _ in self.transformer.h]
 

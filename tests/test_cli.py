@@ -326,7 +326,7 @@ def test_plot_draws_the_newest_run(typed, at_home):
 
 @pytest.mark.parametrize("command", ["resume", "sample", "plot"])
 def test_without_any_run_the_way_out_is_named(typed, command):
-    fails(typed(command), "there is no run in runs/ yet: `nanogpt train` makes one")
+    fails(typed(command), "there is no run in runs yet: `nanogpt train` makes one")
     fails(typed(command, "nowhere"), "there is no", "nowhere")
 
 

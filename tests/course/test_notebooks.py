@@ -16,7 +16,7 @@ import nbformat
 import pytest
 
 from nanogpt_lib.course import exercises as ex
-from nanogpt_lib.course.exercises.base import source_of
+from nanogpt_lib.course.exercises.base import Exercise, source_of
 from nanogpt_lib.room.background import process_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
@@ -146,14 +146,40 @@ def run(notebook, name: str, tmp_path: Path, **env) -> None:
     assert not any(map(process_of, tmp_path.glob("runs/*"))), "the notebook left a process behind"
 
 
-def test_it_runs_as_a_learner_finds_it(path, notebook, tmp_path):
-    run(notebook, path.name, tmp_path)
+def with_solutions(notebook):
+    """The notebook with each exercise twice: solved, where only a pass will do, then as it is.
+
+    So one kernel shows both, and what comes after an exercise finds it unattempted, as a learner
+    does who goes on. A cell that is added has no stored output to be compared with.
+    """
+    cells = []
+    for cell in notebook.cells:
+        if "exercise" in cell.metadata:
+            solved = nbformat.v4.new_code_cell(cell.source, metadata={**cell.metadata, "tags": []})
+            solve(solved)
+            before = "import os\nos.environ['NANOGPT_STRICT'] = '1'\n"
+            solved.source = before + solved.source + "\ndel os.environ['NANOGPT_STRICT']"
+            cells.append(solved)
+        cells.append(cell)
+    return nbformat.v4.new_notebook(cells=cells, metadata=notebook.metadata)
 
 
-def test_it_runs_with_every_exercise_solved(path, notebook, tmp_path):
-    for cell in exercise_cells(notebook):
-        solve(cell)
-    run(notebook, path.name, tmp_path, NANOGPT_STRICT="1")  # a check that does not pass fails
+def test_it_runs_untouched_and_with_every_exercise_solved(path, notebook, tmp_path):
+    run(with_solutions(notebook), path.name, tmp_path)
+
+
+def test_a_solution_that_does_not_pass_would_be_found(tmp_path):
+    path = FOLDER / "00_start_here.ipynb"
+    notebook = read(path)
+    cells = [code_cells(notebook)[0]]
+    cells += [c for c in code_cells(notebook) if "import exercises" in c.source]
+    cell = with_solutions(notebook).cells[
+        [("STRICT" in c.source) for c in with_solutions(notebook).cells].index(True)
+    ]
+    cell.source = re.sub(r"answer = .*", "answer = 7e7", cell.source)
+    broken = nbformat.v4.new_notebook(cells=[*cells, cell], metadata=notebook.metadata)
+    with pytest.raises(AssertionError, match="CheckFailed"):
+        run(broken, path.name, tmp_path)
 
 
 # What is committed
@@ -287,7 +313,7 @@ def test_each_exercise_stands_in_one_notebook_of_the_course_its_own():
         for number, module in ex.NOTEBOOKS.items()
         if any(path.stem.startswith(number) for path in NUMBERED)
         for thing in vars(module).values()
-        if isinstance(thing, ex.Exercise)
+        if isinstance(thing, Exercise)
     ]
     assert sorted(stands_in) == sorted(belongs_to)
     assert len(stands_in) >= 20

@@ -321,7 +321,7 @@ def on(monkeypatch, text):
 
     def run(device: str, dtype: torch.dtype):
         compute = Compute(torch.device(device), dtype, "the reason")
-        monkeypatch.setattr(colab, "pick_compute", lambda: compute)
+        monkeypatch.setattr(colab, "pick_compute", lambda *_, **width: compute)
         monkeypatch.setattr(colab, "seconds_per_step", lambda preset, _: 0.12)
         assert colab.main() == 0
 

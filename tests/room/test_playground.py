@@ -208,7 +208,7 @@ def test_without_ipywidgets_it_writes_and_says_what_is_missing(
         ({"top_k": 0}, "top_k must be a whole number"),
         ({"top_p": 2}, "top_p must lie above 0"),
         ({"prompt": "é"}, "the model has never seen 'é'"),
-        ({"warmth": 1}, "unexpected keyword argument 'warmth'"),
+        ({"warmth": 1}, "generate() got an unexpected keyword argument 'warmth'"),
     ],
 )
 def test_a_start_that_makes_no_sense_is_a_sentence(writer, letters, wrong, sentence, capsys):
