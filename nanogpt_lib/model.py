@@ -74,10 +74,9 @@ class CausalSelfAttention(nn.Module):
 
         The same sum that the fused kernel forms inside, written out to be looked at.
         """
-        T = x.size(1)
         q, k, _ = self.heads(x)
         scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))  # (B, nh, T, T)
-        future = torch.ones(T, T, dtype=torch.bool, device=x.device).triu(diagonal=1)
+        future = torch.ones_like(scores, dtype=torch.bool).triu(diagonal=1)  # (B, nh, T, T)
         return scores.masked_fill(future, float("-inf")).softmax(dim=-1)
 
 
@@ -167,8 +166,7 @@ class GPT(nn.Module):
         Returns logits (B, T, V), and the loss: the mean cross-entropy in nats a token, a
         scalar, or None without targets. Raises ValueError where the context is too long.
         """
-        start = len(caches[0]) if caches else 0
-        x = self.embed(idx, start)  # (B, T, C)
+        x = self.embed(idx, start=len(caches[0]) if caches else 0)  # (B, T, C)
         for i, block in enumerate(self.transformer.h):
             x = block(x, caches[i] if caches else None)  # (B, T, C)
         logits = self.lm_head(self.transformer.ln_f(x))  # (B, T, V)

@@ -136,14 +136,13 @@ def evaluate(
         raise ValueError(f"nothing to evaluate: {len(ids)} tokens, context {T}, {n_batches=}")
     x, y = ids[: n * T].view(n, T), ids[1 : n * T + 1].view(n, T)  # y one token later
     wanted = n if n_batches is None else n_batches * batch_size  # windows to look at
-    quick = wanted < n
-    if quick:
+    if wanted < n:
         chosen = torch.linspace(0, n - 1, wanted).long().to(ids.device)
         x, y = x[chosen], y[chosen]  # (wanted, T)
     at_once = math.ceil(batch_size / parts(model.config, batch_size, ids.device))
     batches = list(zip(x.split(at_once), y.split(at_once), strict=True))
     rest = ids[n * T :]  # a last, shorter window, if it has more than its first token
-    if len(rest) > 1 and not quick:
+    if len(rest) > 1 and wanted >= n:
         batches.append((rest[None, :-1], rest[None, 1:]))
     was_training = model.training
     model.eval()
