@@ -5,6 +5,7 @@ Names are imported when they are first used, so that `import nanogpt_lib` costs 
 
 import os
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
@@ -68,3 +69,67 @@ def __getattr__(name):
 
 def __dir__():
     return [*globals(), *__all__]
+
+
+# The same names once more, for editors and type checkers: they do not run `__getattr__`.
+if TYPE_CHECKING:
+    from nanogpt_lib.batches import BatchSampler as BatchSampler
+    from nanogpt_lib.beyond import arithmetic as arithmetic
+    from nanogpt_lib.beyond import chat as chat
+    from nanogpt_lib.beyond import digits as digits
+    from nanogpt_lib.beyond import finetune as finetune
+    from nanogpt_lib.beyond import rl as rl
+    from nanogpt_lib.beyond import subwords as subwords
+    from nanogpt_lib.beyond import voices as voices
+    from nanogpt_lib.beyond.sketchpad import sketchpad as sketchpad
+    from nanogpt_lib.bpe import BPETokenizer as BPETokenizer
+    from nanogpt_lib.corpus import load_corpus as load_corpus
+    from nanogpt_lib.corpus import split as split
+    from nanogpt_lib.course import clinic as clinic
+    from nanogpt_lib.course import copying as copying
+    from nanogpt_lib.course import exercises as exercises
+    from nanogpt_lib.machine.device import Compute as Compute
+    from nanogpt_lib.machine.device import pick_compute as pick_compute
+    from nanogpt_lib.machine.paths import runs_dir as runs_dir
+    from nanogpt_lib.milestones import read_loss as read_loss
+    from nanogpt_lib.milestones import verdict as verdict
+    from nanogpt_lib.model import GPT as GPT
+    from nanogpt_lib.model import Block as Block
+    from nanogpt_lib.model import CausalSelfAttention as CausalSelfAttention
+    from nanogpt_lib.model import GPTConfig as GPTConfig
+    from nanogpt_lib.ngram import ladder as ladder
+    from nanogpt_lib.ngram import ngram_loss as ngram_loss
+    from nanogpt_lib.room import background as background
+    from nanogpt_lib.room import doctor as doctor
+    from nanogpt_lib.room.board import compare as compare
+    from nanogpt_lib.room.live import LivePlot as LivePlot
+    from nanogpt_lib.room.playground import playground as playground
+    from nanogpt_lib.room.replay import replay as replay
+    from nanogpt_lib.runs import checkpoint as checkpoint
+    from nanogpt_lib.runs import record as record
+    from nanogpt_lib.runs.callbacks import Checkpoints as Checkpoints
+    from nanogpt_lib.runs.callbacks import Progress as Progress
+    from nanogpt_lib.runs.callbacks import TimeBudget as TimeBudget
+    from nanogpt_lib.runs.callbacks import WriteSample as WriteSample
+    from nanogpt_lib.runs.checkpoint import load_model as load_model
+    from nanogpt_lib.runs.figures import read_record as read_record
+    from nanogpt_lib.runs.pace import fit_to_time as fit_to_time
+    from nanogpt_lib.runs.presets import PRESETS as PRESETS
+    from nanogpt_lib.runs.presets import get_preset as get_preset
+    from nanogpt_lib.runs.presets import with_steps as with_steps
+    from nanogpt_lib.runs.whole import resume as resume
+    from nanogpt_lib.runs.whole import train_preset as train_preset
+    from nanogpt_lib.sampling import generate as generate
+    from nanogpt_lib.sampling import next_scores as next_scores
+    from nanogpt_lib.sampling import probabilities as probabilities
+    from nanogpt_lib.sampling import stream as stream
+    from nanogpt_lib.sampling import window_start as window_start
+    from nanogpt_lib.tokenizer import CharTokenizer as CharTokenizer
+    from nanogpt_lib.training import Callback as Callback
+    from nanogpt_lib.training import TrainConfig as TrainConfig
+    from nanogpt_lib.training import evaluate as evaluate
+    from nanogpt_lib.training import lr_at as lr_at
+    from nanogpt_lib.training import make_optimizer as make_optimizer
+    from nanogpt_lib.training import new_run as new_run
+    from nanogpt_lib.training import step as step
+    from nanogpt_lib.training import train as train

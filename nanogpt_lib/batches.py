@@ -17,14 +17,14 @@ class BatchSampler:
     Raises TextError where the text is shorter than one context and its targets.
     """
 
-    def __init__(self, ids, block_size: int, batch_size: int, seed: int = 1337):
+    def __init__(self, ids: torch.Tensor, block_size: int, batch_size: int, seed: int = 1337):
         check_length(ids, ids, block_size)
         self.ids = ids
         self.batch_size = batch_size
         self.window = torch.arange(block_size + 1)  # a context and its last target
         self.generator = torch.Generator().manual_seed(seed)
 
-    def __call__(self):
+    def __call__(self) -> tuple[torch.Tensor, torch.Tensor]:
         places = len(self.ids) - len(self.window) + 1
         start = torch.randint(places, (self.batch_size, 1), generator=self.generator)  # (B, 1)
         windows = self.ids[(start + self.window).to(self.ids.device)]  # (B, T + 1)

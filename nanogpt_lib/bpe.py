@@ -74,7 +74,7 @@ class BPETokenizer:
         pieces = Counter(PIECE.findall(whole(text)))
         words = [list(piece.encode()) for piece in pieces]  # each as ids, at first its bytes
         times = list(pieces.values())
-        count = Counter()  # how often each pair occurs in the text
+        count: Counter[tuple] = Counter()  # how often each pair occurs in the text
         where = defaultdict(set)  # the words that it occurs in
         for i, word in enumerate(words):
             for pair in pairwise(word):
@@ -126,7 +126,7 @@ class BPETokenizer:
         """A piece's ids: the merges in the order in which they were learnt."""
         ids = list(piece.encode())
         while known := [pair for pair in pairwise(ids) if pair in self._made]:
-            first = min(known, key=self._made.get)
+            first = min(known, key=self._made.__getitem__)
             ids = merge(ids, first, self._made[first][1])
         return ids
 

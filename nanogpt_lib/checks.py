@@ -19,7 +19,7 @@ def whole(settings, *names: str, least: int = 1) -> None:
     """
     for name in names:
         value = getattr(settings, name)
-        if not (isinstance(value, Integral) and value >= least):
+        if not (isinstance(value, Integral) and int(value) >= least):
             raise ValueError(f"{name} must be a whole number from {least} up, not {value!r}")
         setattr(settings, name, int(value))
 
@@ -48,7 +48,7 @@ def share(settings, *names: str) -> None:
             raise ValueError(f"{name} must lie in [0, 1), not {value}")
 
 
-def number(settings, name: str) -> float:
+def number(settings, name: str):
     """A setting as a plain number of Python's; raises ValueError for anything else."""
     value = getattr(settings, name)
     value = value.item() if hasattr(value, "item") else value

@@ -1,6 +1,7 @@
 """The command line: `nanogpt COMMAND`, or `python -m nanogpt_lib COMMAND`."""
 
 import argparse
+import io
 import sys
 import time
 import warnings
@@ -393,7 +394,8 @@ def note(message, category, filename, lineno, file=None, line=None):
 
 def main(argv=None) -> int:
     for stream in (sys.stdout, sys.stderr):  # Windows would choke on most of the world's letters
-        stream.reconfigure(encoding="utf-8", errors="replace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")
     parser = build_parser()
     args = parser.parse_args(argv)
     if args.command is None:

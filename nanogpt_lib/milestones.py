@@ -114,7 +114,7 @@ def read_loss(value: float, split: str, rungs=None) -> Reading:
 
 def helpful(rungs) -> list[dict]:
     """The rungs that are lower than all before them: more context than these only overfits."""
-    lower = []
+    lower: list[dict] = []
     for rung in rungs:
         if not lower or rung["loss"] < lower[-1]["loss"]:
             lower.append(rung)

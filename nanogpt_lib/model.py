@@ -17,8 +17,8 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 from nanogpt_lib.checks import check_model
 
@@ -50,7 +50,7 @@ class CausalSelfAttention(nn.Module):
         self.n_head = config.n_head
         self.dropout = config.dropout
 
-    def heads(self, x):
+    def heads(self, x: Tensor) -> tuple[Tensor, ...]:
         """Queries, keys and values of every head: (B, T, C) -> three of (B, nh, T, hs)."""
         B, T, C = x.shape
         q, k, v = self.c_attn(x).split(C, dim=2)  # three of (B, T, C)
@@ -64,25 +64,21 @@ class CausalSelfAttention(nn.Module):
             if len(cache) and T > 1:
                 raise ValueError("a cache that holds tokens takes one new token at a time")
             k, v = cache.append(k, v)  # each (B, nh, S, hs), S = past + T
-        y = F.scaled_dot_product_attention(  # softmax(q k^T / sqrt(hs)) v, in one fused kernel
-            q,
-            k,
-            v,
-            dropout_p=self.dropout if self.training else 0.0,
-            is_causal=T > 1,  # one new token may look at everything before it: nothing to mask
-        )  # (B, nh, T, hs)
+        # softmax(q k^T / sqrt(hs)) v, in one fused kernel. A single new token may look at
+        # everything before it: there is nothing to mask.
+        p = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=T > 1)  # (B, nh, T, hs)
         y = y.transpose(1, 2).reshape(B, T, C)  # the heads side by side again
         return self.resid_dropout(self.c_proj(y))  # (B, T, C)
 
-    def weights(self, x):
+    def weights(self, x: Tensor) -> Tensor:
         """Who looks at whom: (B, T, C) -> (B, nh, T, T), each row sums to 1.
 
         The same sum that the fused kernel forms inside, written out to be looked at.
         """
-        T = x.size(1)
         q, k, _ = self.heads(x)
         scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))  # (B, nh, T, T)
-        future = torch.ones(T, T, dtype=torch.bool, device=x.device).triu(diagonal=1)
+        future = torch.ones_like(scores, dtype=torch.bool).triu(diagonal=1)  # (B, nh, T, T)
         return scores.masked_fill(future, float("-inf")).softmax(dim=-1)
 
 
@@ -95,7 +91,7 @@ class MLP(nn.Module):
         self.c_proj = nn.Linear(4 * config.n_embd, config.n_embd, bias=config.bias)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         x = self.c_fc(x)  # (B, T, 4C)
         x = F.gelu(x)  # exact, where GPT-2 has a tanh within 0.0005 of it: faster on a CPU
         return self.dropout(self.c_proj(x))  # (B, T, C)
@@ -117,27 +113,31 @@ class Block(nn.Module):
         return x
 
 
+class Transformer(nn.Module):
+    """All parts of a GPT but its last, under the names that GPT-2 gave them."""
+
+    def __init__(self, config: GPTConfig):
+        super().__init__()
+        self.wte = nn.Embedding(config.vocab_size, config.n_embd)  # what the token is
+        self.wpe = nn.Embedding(config.block_size, config.n_embd)  # where it stands
+        self.drop = nn.Dropout(config.dropout)
+        self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.ln_f = nn.LayerNorm(config.n_embd, bias=config.bias)
+
+
 class GPT(nn.Module):
     """Token ids in, a score for every possible next token out."""
 
     def __init__(self, config: GPTConfig):
         super().__init__()
         self.config = config
-        self.transformer = nn.ModuleDict(
-            {
-                "wte": nn.Embedding(config.vocab_size, config.n_embd),  # what the token is
-                "wpe": nn.Embedding(config.block_size, config.n_embd),  # where it stands
-                "drop": nn.Dropout(config.dropout),
-                "h": nn.ModuleList(Block(config) for _ in range(config.n_layer)),
-                "ln_f": nn.LayerNorm(config.n_embd, bias=config.bias),
-            }
-        )
+        self.transformer = Transformer(config)
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
         # One matrix reads tokens and writes them (Press & Wolf 2017, arXiv:1608.05859).
         self.lm_head.weight = self.transformer.wte.weight
         self.apply(self._init_weights)
 
-    def _init_weights(self, module):
+    def _init_weights(self, module: nn.Module) -> None:
         """GPT-2's initialisation (section 2.3 of the paper): small, and smaller with depth."""
         if isinstance(module, (nn.Linear, nn.Embedding)):
             nn.init.normal_(module.weight, mean=0.0, std=0.02)
@@ -149,7 +149,7 @@ class GPT(nn.Module):
             std = 0.02 / math.sqrt(2 * self.config.n_layer)
             nn.init.normal_(module.c_proj.weight, mean=0.0, std=std)
 
-    def embed(self, idx, start: int = 0):
+    def embed(self, idx: Tensor, start: int = 0) -> Tensor:
         """Ids (B, T), the first of them at position `start`, to vectors (B, T, C)."""
         T, block_size = idx.size(1), self.config.block_size
         if start + T > block_size:
@@ -158,7 +158,9 @@ class GPT(nn.Module):
         x = self.transformer.wte(idx) + self.transformer.wpe(position)  # (B, T, C)
         return self.transformer.drop(x)
 
-    def forward(self, idx, targets=None, caches: list[KVCache] | None = None):
+    def forward(
+        self, idx: Tensor, targets: Tensor | None = None, caches: list[KVCache] | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """Predicts the next token at every position.
 
         idx: int64 (B, T) with T <= block_size. targets: int64 (B, T), the token that really
@@ -167,8 +169,7 @@ class GPT(nn.Module):
         Returns logits (B, T, V), and the loss: the mean cross-entropy in nats a token, a
         scalar, or None without targets. Raises ValueError where the context is too long.
         """
-        start = len(caches[0]) if caches else 0
-        x = self.embed(idx, start)  # (B, T, C)
+        x = self.embed(idx, start=len(caches[0]) if caches else 0)  # (B, T, C)
         for i, block in enumerate(self.transformer.h):
             x = block(x, caches[i] if caches else None)  # (B, T, C)
         logits = self.lm_head(self.transformer.ln_f(x))  # (B, T, V)
@@ -182,7 +183,7 @@ class GPT(nn.Module):
         return [KVCache() for _ in self.transformer.h]
 
     @torch.no_grad()
-    def attention(self, idx):
+    def attention(self, idx: Tensor) -> Tensor:
         """Every layer's attention weights: int64 (B, T) -> float (n_layer, B, nh, T, T).
 
         Call `eval()` on a model that was in training: dropout would blur what the layers read.
@@ -190,6 +191,7 @@ class GPT(nn.Module):
         x = self.embed(idx)  # (B, T, C)
         maps = []
         for block in self.transformer.h:
+            assert isinstance(block, Block)  # a ModuleList does not tell what it holds
             maps.append(block.attn.weights(block.ln_1(x)))  # (B, nh, T, T)
             x = block(x)
         return torch.stack(maps)
@@ -207,15 +209,15 @@ class KVCache:
     """
 
     def __init__(self):
-        self.k = None  # (B, nh, tokens read so far, hs)
-        self.v = None
+        self.k: Tensor | None = None  # (B, nh, tokens read so far, hs)
+        self.v: Tensor | None = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return 0 if self.k is None else self.k.size(2)
 
-    def append(self, k, v):
+    def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Adds new keys and values, each (B, nh, T, hs); returns all of them."""
-        if self.k is not None:
+        if self.k is not None and self.v is not None:
             k = torch.cat((self.k, k), dim=2)  # (B, nh, past + T, hs)
             v = torch.cat((self.v, v), dim=2)
         self.k, self.v = k, v

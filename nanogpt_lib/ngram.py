@@ -62,7 +62,7 @@ def ngram_loss(train_ids, val_ids, vocab_size: int, k: int, alpha: float = ALPHA
     return -probability.log().mean().item()
 
 
-def ladder(train_ids, val_ids, vocab_size: int, longest: int = 5, unit="character"):
+def ladder(train_ids, val_ids, vocab_size: int, longest: int = 5, unit="character") -> list[dict]:
     """The baselines from knowing nothing to `longest` tokens of context.
 
     Returns rows {"k", "name", "loss"}, losses in nats a token on `val_ids`; k is -1 for the

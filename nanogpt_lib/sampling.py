@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from nanogpt_lib.checks import check_prompt, check_sampling, check_scores, check_writing
 
@@ -89,7 +90,9 @@ def stream(
     return (tokenizer.decode(column) for column in columns)
 
 
-def probabilities(logits, temperature: float = 1.0, top_k: int | None = None, top_p=None):
+def probabilities(
+    logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+) -> Tensor:
     """Scores to probabilities of being drawn: float (..., V) -> (..., V), rows sum to 1.
 
     In this order: temperature, top-k, top-p; a temperature of 0 leaves the likeliest token only.
@@ -177,24 +180,19 @@ def continuations(
         window = text[:, start + read :]  # (B, T): what the caches lack
         chance = probabilities(next_scores(model, window, caches), temperature, top_k, top_p)
         read = length - start if use_cache else 0
-        column, drawn = [], []
+        drawn: list[int | None] = []  # None where the prompt goes on, and where a row is done
         for row, p, die in zip(rows, chance, dice, strict=True):
-            if length < len(row):  # its prompt goes on
-                column.append(row[length])
-                drawn.append(None)
-            elif length < len(row) + max_new_tokens:
-                column.append(int(torch.multinomial(p, 1, generator=die)))
-                drawn.append(column[-1])
-            else:  # it is done and waits for the others
-                column.append(0)
-                drawn.append(None)
+            writes = len(row) <= length < len(row) + max_new_tokens
+            drawn.append(int(torch.multinomial(p, 1, generator=die)) if writes else None)
+        pairs = zip(rows, drawn, strict=True)  # a row that is done waits for the others with 0
+        column = [row[length] if length < len(row) else token or 0 for row, token in pairs]
         text = torch.cat((text, torch.tensor(column)[:, None]), dim=1)  # (B, length + 1)
         length += 1
         yield drawn
 
 
 @torch.no_grad()
-def next_scores(model, window, caches):
+def next_scores(model, window: Tensor, caches) -> Tensor:
     """The scores of the token after each row: int64 (B, T) -> float (B, V), on the CPU."""
     with dropout_off(model):
         logits, _ = model(window.to(model.lm_head.weight.device), caches=caches)  # (B, T, V)

@@ -42,12 +42,13 @@ class CharTokenizer:
                 "cap them with max_symbols (on the command line --max-symbols 1000), which "
                 "keeps the most frequent and reads the rest as one unknown symbol"
             )
-        if max_symbols is not None and len(counts) > max_symbols:
+        symbols = list(counts)
+        if max_symbols is not None and len(symbols) > max_symbols:
             if max_symbols < 2:
                 raise ValueError("max_symbols must leave room for one character and the unknown")
             kept = [symbol for symbol, _ in counts.most_common() if symbol != UNKNOWN]
-            counts = [*kept[: max_symbols - 1], UNKNOWN]
-        return cls("".join(sorted(counts)))
+            symbols = [*kept[: max_symbols - 1], UNKNOWN]
+        return cls("".join(sorted(symbols)))
 
     @property
     def vocab_size(self) -> int:

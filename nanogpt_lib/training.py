@@ -7,7 +7,7 @@ the memory still gives its gradients stands in `machine.gradients`.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -109,20 +109,20 @@ def make_optimizer(model: GPT, config: TrainConfig) -> torch.optim.AdamW:
 
     Biases and norms are few and set scales; pulling them to zero helps nothing.
     """
+    matrices = [p for p in model.parameters() if p.dim() >= 2]
+    others = [p for p in model.parameters() if p.dim() < 2]
     groups = [
-        {"params": [p for p in model.parameters() if p.dim() >= 2]},
-        {"params": [p for p in model.parameters() if p.dim() < 2], "weight_decay": 0.0},
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
     ]
-    options = {
-        "lr": config.learning_rate,
-        "betas": (config.beta1, config.beta2),
-        "weight_decay": config.weight_decay,
-    }
-    return torch.optim.AdamW(groups, fused=True, **options)  # all tensors in one kernel
+    betas = (config.beta1, config.beta2)  # fused: all tensors in one kernel
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, fused=True)
 
 
 @torch.no_grad()
-def evaluate(model, ids, n_batches=None, batch_size=64, compute: Compute | None = None) -> float:
+def evaluate(
+    model, ids, n_batches: int | None = None, batch_size: int = 64, compute: Compute | None = None
+) -> float:
     """The mean loss, in nats a token, over a text; dropout off.
 
     ids: int64 (N,) on the model's device. The text is cut into windows of block_size that do
@@ -135,14 +135,14 @@ def evaluate(model, ids, n_batches=None, batch_size=64, compute: Compute | None 
     if n < 1 or (n_batches is not None and n_batches < 1):
         raise ValueError(f"nothing to evaluate: {len(ids)} tokens, context {T}, {n_batches=}")
     x, y = ids[: n * T].view(n, T), ids[1 : n * T + 1].view(n, T)  # y one token later
-    quick = n_batches is not None and n_batches * batch_size < n
-    if quick:
-        chosen = torch.linspace(0, n - 1, n_batches * batch_size).long().to(ids.device)
-        x, y = x[chosen], y[chosen]  # (n_batches * batch_size, T)
+    wanted = n if n_batches is None else n_batches * batch_size  # windows to look at
+    if wanted < n:
+        chosen = torch.linspace(0, n - 1, wanted).long().to(ids.device)
+        x, y = x[chosen], y[chosen]  # (wanted, T)
     at_once = math.ceil(batch_size / parts(model.config, batch_size, ids.device))
     batches = list(zip(x.split(at_once), y.split(at_once), strict=True))
     rest = ids[n * T :]  # a last, shorter window, if it has more than its first token
-    if len(rest) > 1 and not quick:
+    if len(rest) > 1 and wanted >= n:
         batches.append((rest[None, :-1], rest[None, 1:]))
     was_training = model.training
     model.eval()
@@ -198,7 +198,7 @@ class Callback:
         """After the last step; `run.stopped` says why it was the last."""
 
 
-def train(run: Run, callbacks=()) -> Run:
+def train(run: Run, callbacks: Sequence[Callback] = ()) -> Run:
     """Trains to the run's last step; `new_run` makes a run.
 
     callbacks: `Callback` objects. Ctrl-C, or the notebook's stop button, ends the training after
@@ -282,6 +282,6 @@ def reason_to_stop(run: Run, stop: StopSign) -> str | None:
     return "interrupted" if stop else None
 
 
-def notify(callbacks, event: str, run: Run) -> None:
+def notify(callbacks: Sequence[Callback], event: str, run: Run) -> None:
     for callback in callbacks:
         getattr(callback, event)(run)

@@ -19,7 +19,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from nanogpt_lib.beyond.finetune import IGNORED, tune
-from nanogpt_lib.model import GPT
+from nanogpt_lib.model import GPT, Block
 from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import TrainConfig
 
@@ -108,6 +108,7 @@ class PrefixGPT(nn.Module):
         x = self.embed(pieces, idx)
         P, maps = pieces.size(1), []
         for block in self.gpt.transformer.h:
+            assert isinstance(block, Block)  # a ModuleList does not tell what it holds
             weights = block.attn.weights(block.ln_1(x))  # (B, nh, P + T, P + T)
             maps.append(weights[:, :, P:, :P])
             x = block(x)

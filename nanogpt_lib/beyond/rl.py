@@ -118,8 +118,9 @@ def practise(model: GPT, reward, config: RLConfig, watch=None) -> list[float]:
 
 def tries(model: GPT, asked, temperature: float, seed: int) -> list[str]:
     """One answer to each problem, drawn from the model's own chances."""
-    chance = {"greedy": False, "temperature": temperature, "top_k": None, "seed": seed}
-    return arithmetic.answers(model, asked, **chance)
+    return arithmetic.answers(
+        model, asked, greedy=False, temperature=temperature, top_k=None, seed=seed
+    )
 
 
 # The experiment of notebook 08.

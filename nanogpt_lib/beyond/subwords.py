@@ -104,6 +104,7 @@ def prepare(setting: Setting) -> Trial:
     """
     train_text, val_text = split(load_corpus())
     train_text = train_text[: setting.train_chars]
+    tokenizer: CharTokenizer | BPETokenizer
     if setting.vocab_size == CHARACTERS:
         tokenizer = CharTokenizer.train(load_corpus())  # so that none is unknown later
     else:
@@ -135,13 +136,14 @@ def result(trial: Trial) -> dict:
 
     "bits" is what counts: bits a character over the whole validation split.
     """
-    run = trial.run
+    run, best = trial.run, trial.run.best
+    assert best is not None  # a run that was trained has been evaluated
     loss = evaluate(run.model, run.val_ids)  # the mean over each token but the first
     first = len(trial.tokenizer.decode(run.val_ids[:1]))
     flops = flops_per_token(run.model.config) * run.tokens
     return {
         "type": "result",
-        "step": run.best.step,
+        "step": best.step,
         "whole_val_loss": loss,
         "bits": bits_per_character(loss, len(run.val_ids) - 1, trial.val_chars - first),
         "characters_a_token": trial.train_chars / len(run.train_ids),

@@ -14,9 +14,9 @@ import torch
 CACHED = 2_000_000
 
 
-def cut(x, y, n: int):
-    """A batch in about n parts: pairs of int64 (at most ceil(B / n), T)."""
-    size = math.ceil(len(x) / n)  # sequences computed at once
+def cut(x: torch.Tensor, y: torch.Tensor, n: int | None):
+    """A batch in about n parts, whole if n is None: pairs of int64 (at most ceil(B / n), T)."""
+    size = math.ceil(len(x) / (n or 1))  # sequences computed at once
     return zip(x.split(size), y.split(size), strict=True)
 
 

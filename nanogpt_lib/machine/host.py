@@ -41,9 +41,9 @@ def gpu() -> str | None:
     return "Apple GPU" if torch.backends.mps.is_available() else None
 
 
-def versions() -> dict:
+def versions() -> dict[str, str | None]:
     """Python's version and those of the packages that matter; None for one that is not there."""
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    found: dict[str, str | None] = {"python": ".".join(map(str, sys.version_info[:3]))}
     for package in PACKAGES:
         try:
             found[package] = version(package)

@@ -4,11 +4,12 @@ With every switch off, `ModernGPT` is `model.GPT` without biases, weight for wei
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class ModernConfig:
             )
 
 
-def rotations(length: int, size: int):
+def rotations(length: int, size: int) -> Tensor:
     """RoPE's angles as complex numbers of length 1: complex64 (length, size / 2).
 
     Row t turns each pair of channels by t times an angle of its own. What a query at t and a
@@ -47,7 +48,7 @@ def rotations(length: int, size: int):
     return torch.polar(torch.ones_like(angles), angles)
 
 
-def rotate(x, turns):
+def rotate(x: Tensor, turns: Tensor) -> Tensor:
     """Turns the channel pairs of x (B, T, nh, hs) by `turns` (T, hs / 2): multiplies them."""
     pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))  # (B, T, nh, hs / 2)
     return torch.view_as_real(pairs * turns[:, None]).flatten(-2)  # (B, T, nh, hs)
@@ -69,13 +70,13 @@ class Attention(nn.Module):
         self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
         self.c_proj = nn.Linear(config.n_embd, config.n_embd, bias=False)
 
-    def forward(self, x, turns):
+    def forward(self, x: Tensor, turns: Tensor | None) -> Tensor:
         B, T, C = x.shape
         nh = self.config.n_head
         q, k, v = self.c_attn(x).view(B, T, 3 * nh, C // nh).split(nh, dim=2)  # (B, T, nh, hs)
         if self.config.qk_norm:  # the scores cannot grow out of bounds (Henry et al. 2020)
             q, k = F.rms_norm(q, q.shape[-1:]), F.rms_norm(k, k.shape[-1:])
-        if self.config.rope:
+        if turns is not None:
             q, k = rotate(q, turns[:T]), rotate(k, turns[:T])
         q, k, v = (t.transpose(1, 2) for t in (q, k, v))  # each (B, nh, T, hs)
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -91,7 +92,7 @@ class MLP(nn.Module):
         self.c_fc = nn.Linear(config.n_embd, config.mlp_ratio * config.n_embd, bias=False)
         self.c_proj = nn.Linear(config.mlp_ratio * config.n_embd, config.n_embd, bias=False)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         x = self.c_fc(x)
         # ReLU squared: cheap, and found by search to train faster (So et al. 2021).
         x = F.relu(x).square() if self.relu2 else F.gelu(x)
@@ -106,9 +107,23 @@ class Block(nn.Module):
         self.ln_1, self.attn = norm(config), Attention(config)
         self.ln_2, self.mlp = norm(config), MLP(config)
 
-    def forward(self, x, turns):
+    def forward(self, x: Tensor, turns: Tensor | None) -> Tensor:
         x = x + self.attn(self.ln_1(x), turns)
         return x + self.mlp(self.ln_2(x))
+
+
+class Transformer(nn.Module):
+    """All parts but the last, as in `model`, and the tables of n-grams."""
+
+    def __init__(self, config: ModernConfig):
+        super().__init__()
+        C = config.n_embd
+        self.wte = nn.Embedding(config.vocab_size, C)
+        if not config.rope:
+            self.wpe = nn.Embedding(config.block_size, C)
+        self.grams = nn.ModuleList(nn.Embedding(rows, C) for rows in config.grams)
+        self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.ln_f = norm(config)
 
 
 class ModernGPT(nn.Module):
@@ -117,20 +132,15 @@ class ModernGPT(nn.Module):
     def __init__(self, config: ModernConfig):
         super().__init__()
         self.config = config
-        V, C = config.vocab_size, config.n_embd
-        self.transformer = nn.ModuleDict({"wte": nn.Embedding(V, C)})
-        if not config.rope:
-            self.transformer["wpe"] = nn.Embedding(config.block_size, C)
-        self.transformer["grams"] = nn.ModuleList(nn.Embedding(rows, C) for rows in config.grams)
-        self.transformer["h"] = nn.ModuleList(Block(config) for _ in range(config.n_layer))
-        self.transformer["ln_f"] = norm(config)
-        self.lm_head = nn.Linear(C, V, bias=False)
+        C = config.n_embd
+        self.transformer = Transformer(config)
+        self.lm_head = nn.Linear(C, config.vocab_size, bias=False)
         turns = rotations(config.block_size, C // config.n_head) if config.rope else None
         self.register_buffer("turns", turns, persistent=False)
         self.initialise()
 
     @torch.no_grad()
-    def initialise(self):
+    def initialise(self) -> None:
         """GPT-2's initialisation; with zero_init, every block at first passes on what it got."""
         config = self.config
         for name, weight in self.named_parameters():
@@ -142,6 +152,7 @@ class ModernGPT(nn.Module):
             return
         self.lm_head.weight.zero_()
         for block in self.transformer.h:
+            assert isinstance(block, Block)  # a ModuleList does not tell what it holds
             block.attn.c_proj.weight.zero_()
             block.mlp.c_proj.weight.zero_()
             # A matrix that orthogonal steps will change, and that a norm stands before, may
@@ -149,12 +160,13 @@ class ModernGPT(nn.Module):
             for matrix in (block.attn.c_attn.weight, block.mlp.c_fc.weight):
                 matrix.normal_(0, 0.5 / math.sqrt(config.n_embd))
 
-    def forward(self, idx, targets=None):
+    def forward(self, idx: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         x = self.transformer.wte(idx)  # (B, T, C)
         if not self.config.rope:
             x = x + self.transformer.wpe.weight[: idx.size(1)]
-        for table, gram in zip(self.transformer.grams, self.last_characters(idx), strict=True):
-            x = x + table(gram % table.num_embeddings)  # where rows are few, some are shared
+        tables = zip(self.transformer.grams, self.config.grams, strict=True)
+        for (table, rows), gram in zip(tables, self.last_characters(idx), strict=True):
+            x = x + table(gram % rows)  # where rows are few, some are shared
         if self.config.zero_init:
             x = F.rms_norm(x, x.shape[-1:])  # small embeddings would drown in what is added
         for block in self.transformer.h:
@@ -164,7 +176,7 @@ class ModernGPT(nn.Module):
             return logits, None
         return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
-    def last_characters(self, idx):
+    def last_characters(self, idx: Tensor) -> Iterator[Tensor]:
         """For the last 2, 3, ... characters a number each, all (B, T) as idx is.
 
         The characters are the digits. Before the first of a window stands a digit of its own.

@@ -3,6 +3,7 @@
 import math
 
 import torch
+from torch import Tensor
 
 
 class Adam:
@@ -34,7 +35,7 @@ class Adam:
 QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
-def orthogonalise(matrices, rounds: int = 5):
+def orthogonalise(matrices: Tensor, rounds: int = 5) -> Tensor:
     """The nearest matrices whose singular values are all one, about: (N, R, C) -> (N, R, C).
 
     R must not exceed C. A matrix U S V' becomes U V' without its singular value decomposition,
@@ -72,14 +73,14 @@ class Muon:
             p.sub_(from_squares(move, p.shape), alpha=lr)
 
 
-def to_squares(matrix):
+def to_squares(matrix: Tensor) -> Tensor:
     """Cuts (R, C) into squares: (N, S, S) with S the shorter side, which divides the longer."""
     rows, columns = matrix.shape
     S = min(rows, columns)
     return matrix.view(rows // S, S, columns // S, S).transpose(1, 2).reshape(-1, S, S)
 
 
-def from_squares(squares, shape):
+def from_squares(squares: Tensor, shape: torch.Size) -> Tensor:
     """The way back: (N, S, S) to the matrix (R, C) that they were cut from."""
     rows, columns = shape
     S = squares.size(-1)

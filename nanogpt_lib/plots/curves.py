@@ -79,7 +79,7 @@ def draw_batches(axes, batches, max_steps: int) -> None:
     if not batches:
         return
     width = max(1, math.ceil(max_steps / 150))  # steps in a mean
-    groups = {}
+    groups: dict[int, list[float]] = {}
     for step, loss in batches:
         groups.setdefault((step - 1) // width, []).append(loss)
     middles = [(group + 0.5) * width for group in groups]
@@ -205,7 +205,7 @@ def board(curves, ranked, xlabel="", rungs=(), title="", stand_out=6) -> Figure:
         place = x[losses.index(best)]
         axes.plot(place, best, "o", color=colour, markersize=13, clip_on=False, zorder=4)
         number = {"ha": "center", "va": "center_baseline", "fontsize": 8, "fontweight": "bold"}
-        axes.text(place, best, str(i + 1), color="white", zorder=5, **number)
+        axes.text(place, best, str(i + 1), number, color="white", zorder=5)
         ends.append((best, f"{i + 1}. {short(name)}  {best:.3f}", colour))
     # From below the best to above what nine runs in ten have reached: there the race is decided.
     lowest = [min((v for v in curves[name][1] if math.isfinite(v)), default=4) for name in ranked]

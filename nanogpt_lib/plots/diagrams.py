@@ -74,8 +74,9 @@ def model_map(config) -> Figure:
         axes.annotate("", xy=end, xytext=start, arrowprops={**ARROW, "color": "#333333"})
 
     arrow((0.95, 0), (12.25, 0))  # the stream
-    quiet, loud, frame = "#f3efe6", "#cfe3f1", {"linestyle": "--", "edgecolor": RUNG}
-    axes.add_patch(Rectangle((2.75, -0.5), 6.5, 3.45, facecolor="none", **frame))
+    quiet, loud, dashed = "#f3efe6", "#cfe3f1", "--"
+    size = (2.75, -0.5), 6.5, 3.45
+    axes.add_patch(Rectangle(*size, facecolor="none", linestyle=dashed, edgecolor=RUNG))
     axes.text(2.9, 3.08, f"a block, {config.n_layer} of them one after the other", fontsize=9.5)
     box(1.15, 0, 1.2, "wte + wpe", quiet)
     box(9.6, 0, 0.75, "ln_f", quiet)

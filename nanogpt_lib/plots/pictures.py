@@ -164,8 +164,8 @@ def scores_beside(rows, names, title="", chance=None) -> Figure:
         )
         axes.bar_label(bars, fmt="%.0f", fontsize=9.5, padding=3, bbox=label)
     for n, share in enumerate(chance or []):
-        label = "always the most frequent" if n == 0 else None
-        axes.plot((n - 0.43, n + 0.43), 2 * (100 * share,), "--", color="black", label=label)
+        words = "always the most frequent" if n == 0 else None
+        axes.plot((n - 0.43, n + 0.43), 2 * (100 * share,), "--", color="black", label=words)
     axes.set_xticks(range(len(names)), names, fontsize=12)
     axes.set(ylim=(0, 112), ylabel="percent right")
     axes.set_yticks(range(0, 101, 25))

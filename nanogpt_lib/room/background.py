@@ -102,7 +102,7 @@ def finished(folder: str | Path) -> bool:
         end = record.read(folder).end
     except record.RecordError:
         return False
-    return bool(end) and end["stopped"] != "interrupted"
+    return end["stopped"] != "interrupted" if end else False
 
 
 def as_recorded(folder: str | Path) -> Playback | None:

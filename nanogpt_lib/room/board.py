@@ -178,16 +178,17 @@ def ranking(runs: list[Recorded]) -> list[Row]:
     rows = []
     for rank, run in enumerate(sorted(runs, key=place), start=1):
         reason, best, last = why_not(run, usual), run.best, run.history[-1]
+        landmark = read_loss(best.val_loss, "val", run.rungs).landmark if best else ""
         rows.append(
             Row(
                 rank=None if reason else rank,
                 name=run.name,
-                loss=best and best.val_loss,
-                step=best and best.step,
-                seconds=best and best.seconds,
+                loss=best.val_loss if best else None,
+                step=best.step if best else None,
+                seconds=best.seconds if best else None,
                 tokens_per_second=last.tokens / last.seconds if last.seconds else None,
                 n_params=run.n_params,
-                reached=reason or read_loss(best.val_loss, "val", run.rungs).landmark,
+                reached=reason or landmark,
                 recorded=run,
             )
         )
@@ -221,7 +222,7 @@ def tell_apart(paths: list[Path]) -> list[str]:
         for path in longer:
             names[path] = f"{folders[path].name}/{names[path]}"
             folders[path] = folders[path].parent
-    seen = Counter()
+    seen: Counter[str] = Counter()
     for path, name in names.items():  # alice.jsonl beside alice/run.jsonl
         seen[name] += 1
         names[path] = name if seen[name] == 1 else f"{name} ({seen[name]})"

@@ -8,8 +8,8 @@ from nanogpt_lib.milestones import read_loss, shakespeare_ladder
 from nanogpt_lib.plots import loss_figure, summary
 from nanogpt_lib.room.display import in_notebook, png, show
 from nanogpt_lib.runs.callbacks import Progress
-from nanogpt_lib.runs.wording import left
-from nanogpt_lib.training import Callback, Run
+from nanogpt_lib.runs.wording import RunLike, left
+from nanogpt_lib.training import Callback
 
 SECONDS = 1.0  # between two refreshes
 SHARE = 0.1  # of the time may go into pictures, so that a slow machine trains rather than draws
@@ -60,7 +60,7 @@ class LivePlot(Callback):
     def on_end(self, run):
         self.plain.on_end(run) if self.plain else self.refresh(run, over=True)
 
-    def refresh(self, run: Run, picture: bool = True, over: bool = False) -> None:
+    def refresh(self, run: RunLike, picture: bool = True, over: bool = False) -> None:
         """Shows how things are; over: for the last time."""
         if self.waiting:
             steps, losses = zip(*self.waiting, strict=True)
@@ -72,7 +72,7 @@ class LivePlot(Callback):
         self.words = show(self.words, words)
         self.next_words = time.perf_counter() + SECONDS
 
-    def draw(self, run: Run) -> None:
+    def draw(self, run: RunLike) -> None:
         began = time.perf_counter()
         figure = loss_figure(
             run.history, run.config, self.rungs, self.title, self.batches, landmarks=True
@@ -84,9 +84,9 @@ class LivePlot(Callback):
         self.next_picture = now + max(SECONDS, (now - began) / SHARE)
 
 
-def in_words(run: Run, rungs, batches, over: bool) -> str:
+def in_words(run: RunLike, rungs, batches, over: bool) -> str:
     """What stands below the picture: where the run is, what its loss means, what it writes."""
-    state = run.stopped.capitalize() if over else "Training"
+    state = (run.stopped or "").capitalize() if over else "Training"
     lines = [f"{state}: step {run.step:,} of {run.config.max_steps:,}. {left(run)}."]
     recent = [loss for _, loss in batches[-20:]]
     if recent and not over:
@@ -100,8 +100,9 @@ def in_words(run: Run, rungs, batches, over: bool) -> str:
             f"Validation loss {point.val_loss:.3f} at step {point.step:,}: {reading.landmark} "
             f"({reading.sounds}). {reading.beats}"
         )
-    written = [point for point in run.history if point.sample]
+    written = [(point.step, point.sample) for point in run.history if point.sample]
     if written:
-        lines.append(f"What the model wrote at step {written[-1].step:,}:\n")
-        lines += ["    " + line for line in written[-1].sample.strip().split("\n")]
+        step, sample = written[-1]
+        lines.append(f"What the model wrote at step {step:,}:\n")
+        lines += ["    " + line for line in sample.strip().split("\n")]
     return "\n".join(lines)

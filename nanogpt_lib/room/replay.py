@@ -17,7 +17,7 @@ from nanogpt_lib.runs import untrusted
 from nanogpt_lib.runs.record import Record
 from nanogpt_lib.runs.untrusted import Recorded
 from nanogpt_lib.runs.wording import duration
-from nanogpt_lib.training import Callback, Evaluation, Run, TrainConfig
+from nanogpt_lib.training import Evaluation, Run, TrainConfig
 
 MOST_SECONDS = 60.0  # a run that took longer is played in so many
 LINGER = 2.0  # seconds at each new landmark, so that its sample can be read
@@ -97,17 +97,18 @@ def plan(took: float, landmarks: int, speed, seconds, linger) -> tuple[float, fl
 
 def landmark_steps(recorded: Recorded) -> list[int]:
     """The steps at which the validation loss reaches a landmark for the first time."""
-    first = {}
+    first: dict[str, int] = {}
     for point in recorded.history:
         landmark = read_loss(point.val_loss, "val", recorded.rungs).landmark
         first.setdefault(landmark, point.step)
     return list(first.values())
 
 
-def play(recorded: Recorded, callback: Callback, seconds: float, pauses: dict) -> Playback:
+def play(recorded: Recorded, callback, seconds: float, pauses: dict[int, float]) -> Playback:
     """Calls a callback at the moments of a record, the whole of it squeezed into so many seconds.
 
-    pauses: {step of an evaluation: seconds to stand still there}. Returns how far it came.
+    callback: a `training.Callback` that is content with a Playback, as `LivePlot` is. pauses:
+    {step of an evaluation: seconds to stand still there}. Returns how far it came.
     """
     run, points = Playback(recorded.config), recorded.history
     pace = seconds / recorded.seconds if recorded.seconds else 0.0

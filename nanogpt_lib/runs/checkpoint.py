@@ -21,6 +21,7 @@ from nanogpt_lib.training import Evaluation, Run
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
 
 FORMAT = 1
+TOKENIZERS: dict[str, type[CharTokenizer] | type[BPETokenizer]]
 TOKENIZERS = {"char": CharTokenizer, "bpe": BPETokenizer}  # by what their data calls them
 
 

@@ -109,9 +109,9 @@ def weights(model: GPT) -> dict[str, torch.Tensor]:
 def tokenizer_rules(tokenizer: CharTokenizer | BPETokenizer) -> dict:
     """The tokenizer as the `tokenizers` library writes it: tokenizer.json."""
     rules = byte_pairs(tokenizer) if isinstance(tokenizer, BPETokenizer) else characters(tokenizer)
-    usual = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": []}
-    usual |= {"normalizer": None, "post_processor": None}
-    return usual | rules
+    usual = {"version": "1.0", "added_tokens": []}
+    unused = ("truncation", "padding", "normalizer", "post_processor")
+    return usual | dict.fromkeys(unused) | rules
 
 
 def characters(tokenizer: CharTokenizer) -> dict:

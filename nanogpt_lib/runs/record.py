@@ -102,14 +102,14 @@ def read(path: str | Path) -> Record:
         try:
             data = json.loads(line)
             kind = data["type"]
-            if record is None and kind != "run":
-                raise ValueError("the line that describes the run is missing")
             if kind == "run":
                 if record is not None:
                     raise ValueError("a second run begins here")
                 if data["format"] != FORMAT:
                     raise ValueError(f"format {data['format']}, this version reads {FORMAT}")
                 record = Record(data)
+            elif record is None:
+                raise ValueError("the line that describes the run is missing")
             elif kind == "eval":
                 record.history.append(evaluation(data))
             elif kind in ("end", "result"):

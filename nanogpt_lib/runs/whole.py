@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from nanogpt_lib.bpe import BPETokenizer
 from nanogpt_lib.checks import TextError, check_length
 from nanogpt_lib.corpus import fingerprint, load_corpus, split
 from nanogpt_lib.machine.device import Compute, pick_compute
@@ -52,7 +53,7 @@ class Data:
     """A text made ready for training."""
 
     path: str | None  # None for Tiny Shakespeare
-    tokenizer: CharTokenizer
+    tokenizer: CharTokenizer | BPETokenizer
     train_ids: torch.Tensor  # int64 (N,)
     val_ids: torch.Tensor
     fingerprint: str
@@ -69,7 +70,11 @@ class Data:
         }
 
 
-def prepare(path: str | None, tokenizer: CharTokenizer | None = None, max_symbols=None) -> Data:
+def prepare(
+    path: str | None,
+    tokenizer: CharTokenizer | BPETokenizer | None = None,
+    max_symbols: int | None = None,
+) -> Data:
     """Loads a text, makes its tokenizer (unless there is one), encodes, splits and counts it."""
     text = load_corpus(path)
     tokenizer = tokenizer or CharTokenizer.train(text, max_symbols)
@@ -144,8 +149,8 @@ def resume(
     folder = Path(folder)
     saved = checkpoint.load_last(folder)
     kept = record.read(folder)  # one that cannot go on is named now, not after hours
-    copied = copy_to and (Path(copy_to) / checkpoint.LAST).exists()
-    if copied and record.read(copy_to).about != kept.about:
+    copied = copy_to if copy_to and (Path(copy_to) / checkpoint.LAST).exists() else None
+    if copied and record.read(copied).about != kept.about:
         raise FileExistsError(f"{copy_to} holds another run: name another folder for the copy")
     about = saved["about"]
     path = text or about["text"]

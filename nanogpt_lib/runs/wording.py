@@ -1,6 +1,18 @@
 """How times and texts are put into words."""
 
-from nanogpt_lib.training import Run
+from typing import Protocol
+
+from nanogpt_lib.training import Evaluation, TrainConfig
+
+
+class RunLike(Protocol):
+    """What words and pictures need of a run: a `training.Run`, or a recorded one played back."""
+
+    config: TrainConfig
+    step: int
+    seconds: float
+    history: list[Evaluation]
+    stopped: str | None
 
 
 def duration(seconds: float) -> str:
@@ -13,7 +25,7 @@ def duration(seconds: float) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
-def left(run: Run) -> str:
+def left(run: RunLike) -> str:
     """The time a run has taken and will still take, in words."""
     done = f"{duration(run.seconds)} done"
     if not run.step or run.step >= run.config.max_steps:

@@ -41,7 +41,7 @@ class Exercise:
     answer: object  # the right one, a function or a value; `solution()` shows its source
     inputs: list[tuple] = field(default_factory=list)  # arguments to try it on, results differ
     hints: list[str] = field(default_factory=list)
-    library: object = None  # the part of the library that the exercise rebuilds
+    library: Callable | None = None  # the part of the library that the exercise rebuilds
     same: Callable | None = None  # compares results where "equal within 1e-4" is not what counts
     fits: Callable | None = None  # whether a value is of the kind that is asked for at all
     kind: str = ""  # says what that kind is, to a value that is of another
@@ -273,9 +273,10 @@ def describe_value(value) -> str:
 def line_of(error: Exception, answer) -> str:
     """The learner's own line in which an error arose, if it can be seen."""
     own = getattr(getattr(answer, "__code__", None), "co_filename", None)
-    frames = inspect.getinnerframes(error.__traceback__)
-    mine = [f for f in frames if f.frame.f_code.co_filename == own and f.code_context]
-    return f" (in: {mine[-1].code_context[0].strip()})" if mine else ""
+    frames = inspect.getinnerframes(error.__traceback__) if error.__traceback__ else []
+    seen = [f for f in frames if f.frame.f_code.co_filename == own]
+    mine = [f.code_context[0].strip() for f in seen if f.code_context]
+    return f" (in: {mine[-1]})" if mine else ""
 
 
 def source_of(thing) -> str:
@@ -302,5 +303,6 @@ def question(name: str, answer, mistakes: dict | None = None, **fields) -> Exerc
     A number is asked for, unless the fields `fits` and `kind` say something else.
     """
     wrong = [Mistake(value, message) for value, message in (mistakes or {}).items()]
-    number = {"fits": is_number, "kind": "a number is expected, not a {type}"}
-    return Exercise(name=name, answer=answer, mistakes=wrong, **(number | fields))
+    fields.setdefault("fits", is_number)
+    fields.setdefault("kind", "a number is expected, not a {type}")
+    return Exercise(name=name, answer=answer, mistakes=wrong, **fields)

@@ -25,7 +25,7 @@ TIE = [7, 3, 1, 2, 7, 3, 5, 1, 2, 9, 2, 1]  # 7 3 and 1 2 twice each
     praise="this one line decides what becomes a token; everything else is bookkeeping.",
 )
 def most_frequent_pair(ids):
-    count = {}
+    count: dict = {}
     for i in range(len(ids) - 1):  # the last id has no neighbour
         pair = (ids[i], ids[i + 1])
         count[pair] = count.get(pair, 0) + 1
