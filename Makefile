@@ -2,7 +2,7 @@
 # make test    sets up everything and runs the tests
 # make lab     sets up everything and opens the course in JupyterLab
 #
-# Options: PYTHON=python3.12  the Python to use (3.11 to 3.13)
+# Options: PYTHON=python3.12  the Python to use (3.11 or newer)
 #          TORCH=cpu          on Linux without an NVIDIA GPU: PyTorch without gigabytes of CUDA
 #          ARGS="--minutes 8" more arguments for `nanogpt train`, see `.venv/bin/nanogpt train -h`
 
@@ -14,13 +14,22 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 COLAB := $(VENV)/colab
 
-.PHONY: train test test-colab lab setup doctor notebooks bench speedrun badges slides lint format lock clean
+.PHONY: train test quick nightly test-colab lab setup doctor notebooks bench speedrun badges slides \
+  lint format lock dist clean
 
 train: setup
 	@$(BIN)/nanogpt train $(ARGS)
 
 test: setup
 	@$(BIN)/python -m pytest -n 2 --cov=nanogpt_lib --cov-report=term
+
+# While you work: without the tests that take long.
+quick: setup
+	@$(BIN)/python -m pytest -n 2 -m "not slow"
+
+# All tests, those that run for long to find what is rare among them.
+nightly: setup
+	@$(BIN)/python -m pytest -n 2 -m "soak or not soak"
 
 # Every notebook with Google Colab's own versions, in a second environment: about 5 minutes.
 test-colab: $(COLAB)/ready
@@ -56,8 +65,8 @@ setup: $(READY)
 
 # Done again only where the requirements have changed.
 $(READY): requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
-	  f"Python {v[0]}.{v[1]} is not supported: choose 3.11, 3.12 or 3.13 with make PYTHON=python3.12")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 11) else \
+	  "Python %d.%d is too old: choose 3.11 or newer, as in make PYTHON=python3.14" % v)'
 	@echo "Setting up $(VENV) (once; PyTorch is large) ..."
 	@$(PYTHON) -m venv $(VENV) || { echo "On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	$(call small_torch,$(VENV))
@@ -69,8 +78,9 @@ $(COLAB)/ready: $(READY) tests/colab-requirements.txt
 	@echo "Setting up $(COLAB) with Colab's versions (once) ..."
 	@$(PYTHON) -m venv --clear $(COLAB)
 	$(call small_torch,$(COLAB))
+	@grep '^torch==' requirements.txt > $(COLAB)/torch.txt
 	@$(COLAB)/bin/python -m pip install --quiet -r tests/colab-requirements.txt \
-	  "$$(grep '^torch==' requirements.txt)"
+	  -c $(COLAB)/torch.txt
 	@touch $@
 
 # PyTorch's CPU build, installed first so that nothing brings the large one. $(1): an environment.
@@ -78,26 +88,38 @@ ifeq ($(TORCH),cpu)
 define small_torch
 @$(BIN)/python -m pip install --quiet uv
 @$(BIN)/uv pip install --quiet --python $(1)/bin/python --torch-backend cpu \
-  "$$(grep '^torch==' requirements.txt)"
+  torch -c requirements.txt
 endef
 endif
 
+# Style, floors (which file may import which) and types.
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+	@$(BIN)/mypy nanogpt_lib
 
 format: setup
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 # requirements.txt anew from the ranges in pyproject.toml, for all systems and Pythons at once.
-# CUDA's packages are left to PyTorch's own metadata: its CPU build must not pull them in.
+# PyTorch stays as it is: its lines are changed by hand. CUDA's packages are left to PyTorch's own
+# metadata: its CPU build must not pull them in.
 lock: setup
 	@$(BIN)/python -m pip install --quiet uv
-	@{ grep '^#' requirements.txt; $(BIN)/uv pip compile --quiet --universal --upgrade --all-extras \
-	  --python-version 3.11 --no-header --no-annotate pyproject.toml \
-	  | grep -vE '^(nvidia-|cuda-|triton)'; } > requirements.new
+	@grep '^torch==' requirements.txt > $(VENV)/torch.txt
+	@$(BIN)/uv pip compile --quiet --universal --upgrade --all-extras --python-version 3.11 \
+	  --no-header --no-annotate -c $(VENV)/torch.txt -o $(VENV)/lock.txt pyproject.toml
+	@{ grep '^#' requirements.txt; grep -vE '^(nvidia-|cuda-|triton)' $(VENV)/lock.txt; } > requirements.new
 	@mv requirements.new requirements.txt
 
+# The package for an index, in dist: as source and as a wheel.
+dist: setup
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation
+	@$(BIN)/twine check --strict dist/*
+
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage *.egg-info
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .coverage dist \
+	  *.egg-info

@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 
 from nanogpt_lib import __version__
-from nanogpt_lib.machine.paths import advice, runs_dir
+from nanogpt_lib.machine.paths import runs_dir, way_to_the_course
 
 BEGAN = time.perf_counter()  # `--minutes` counts from here; this clock never jumps
 
@@ -304,8 +304,7 @@ def tell(result) -> int:
         print(f"  nanogpt resume {folder}    goes on where it stopped")
     prompt = '--prompt "JULIET:" ' if shakespeare else ""  # other texts may lack these letters
     print(f"  nanogpt sample {folder} {prompt}--temperature 0.9")
-    course = advice("lab", "jupyter lab (in the notebooks folder of the course)")
-    print(f"  {course}    opens the course: what happened here, step by step")
+    print(f"  {way_to_the_course()}: what happened here, step by step")
     return 0
 
 

@@ -34,17 +34,23 @@ class Kernel(IPythonKernel):
 
 def publish(folder: Path) -> str:
     """Makes a repository of this one's files, uncommitted changes too; returns its address."""
-    listed = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    for name in git(ROOT, *listed).split("\0"):
-        if (ROOT / name).is_file():
-            copy = folder / name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes((ROOT / name).read_bytes())
+    copy_files(folder)
     git(folder, "init", "--quiet", "--initial-branch", HOME.branch)
     git(folder, "add", "--all")
     someone = ("-c", "user.name=someone", "-c", "user.email=someone@example.org")
     git(folder, *someone, "commit", "--quiet", "--message", "the course")
     return folder.as_uri()
+
+
+def copy_files(folder: Path) -> list[str]:
+    """Copies what belongs to this repository, uncommitted changes too; returns the names."""
+    listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    names = [name for name in listed if (ROOT / name).is_file()]
+    for name in names:
+        copy = folder / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes((ROOT / name).read_bytes())
+    return names
 
 
 def git(folder: Path, *args: str) -> str:

@@ -4,6 +4,7 @@ The answers are the same from a notebook, the command line, another folder and a
 """
 
 import os
+import shutil
 from importlib.resources import files
 from pathlib import Path
 
@@ -43,6 +44,23 @@ def runs_dir() -> Path:
 
 
 def advice(target: str, plain: str) -> str:
-    """What to type: `make TARGET` in a checkout with its Makefile, else a plain command."""
-    here = checkout(Path.cwd())
-    return f"make {target}" if here and (here / "Makefile").is_file() else plain
+    """What to type: `make TARGET` in a checkout, if this machine has make, else a plain command."""
+    root = checkout(Path.cwd())
+    if not (root and (root / "Makefile").is_file() and shutil.which("make")):
+        return plain
+    return f"make {target}" if root == Path.cwd() else f"make -C {os.path.relpath(root)} {target}"
+
+
+def way_to_the_course() -> str:
+    """A line that says how to open the notebooks, or, if they are not here, where they are."""
+    root = checkout(Path.cwd()) or checkout(LIBRARY)
+    if root:
+        return advice("lab", f"jupyter lab {root / 'notebooks'}") + "    opens the course"
+    from importlib.metadata import PackageNotFoundError, metadata  # slow to import, seldom needed
+
+    try:
+        urls = metadata("nanogpt-lib").get_all("Project-URL") or []
+    except PackageNotFoundError:  # a bare copy of the folder
+        urls = []
+    address = dict(url.split(", ", 1) for url in urls).get("Repository", "its repository")
+    return f"the course is at {address}"
