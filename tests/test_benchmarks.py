@@ -17,6 +17,8 @@ from nanogpt_lib.model import GPT, GPTConfig
 from nanogpt_lib.runs.presets import PRESETS
 from nanogpt_lib.training import new_run
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -23,6 +23,8 @@ from nanogpt_lib.room import doctor
 from nanogpt_lib.runs import record, whole
 from nanogpt_lib.runs.wording import duration
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = ("doctor", "data", "train", "resume", "sample", "plot", "replay", "compare", "export")
 QUICK = ["train", "--preset", "smoke", "--steps", "4", "--device", "cpu", "--dtype", "float32"]
 

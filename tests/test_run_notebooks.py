@@ -12,6 +12,8 @@ from PIL import Image, ImageChops, ImageStat
 
 from nanogpt_lib import plots
 
+pytestmark = pytest.mark.slow
+
 TOOL = Path(__file__).resolve().parent.parent / "tools" / "run_notebooks.py"
 main = runpy.run_path(str(TOOL))["main"]
 

@@ -19,6 +19,8 @@ from colab_like import HOME, ROOT, copy_files
 import nanogpt_lib
 from nanogpt_lib.machine.paths import data_dir
 
+pytestmark = pytest.mark.slow
+
 IN_PYTHON = """
 import nanogpt_lib
 print(nanogpt_lib.__file__)

@@ -32,6 +32,8 @@ from nanogpt_lib.beyond.finetune import IGNORED
 from nanogpt_lib.model import GPT
 from nanogpt_lib.runs.figures import read_record
 
+pytestmark = pytest.mark.slow
+
 numbers = st.integers(0, 10**COLUMNS - 1)
 
 

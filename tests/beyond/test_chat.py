@@ -104,6 +104,7 @@ def test_replies_are_what_is_written_after_the_request(pocket):
     assert reply.find(END) in (-1, len(reply) - 1)
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_record_that_can_be_read(tmp_path, capsys):
     experiments(["chat", "--steps", "1", "--tests", "2", "--batches", "1", "--out", str(tmp_path)])
     rows = read_record("chat", tmp_path)

@@ -21,6 +21,8 @@ from nanogpt_lib.beyond.modalities import (
     three_parts,
 )
 
+pytestmark = pytest.mark.slow
+
 SAYINGS = ["dark, left", "light, right"]
 TOKENIZER = CharTokenizer.train("\n".join(SAYINGS))
 

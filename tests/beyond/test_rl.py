@@ -20,6 +20,8 @@ from nanogpt_lib.beyond.rl import (
 from nanogpt_lib.model import GPT
 from nanogpt_lib.runs.figures import read_record
 
+pytestmark = pytest.mark.slow
+
 FEW = {"steps": 12, "problems": 4, "group": 8, "learning_rate": 3e-3}
 
 

@@ -98,6 +98,7 @@ def test_a_record_says_what_its_setting_is_and_holds_its_result(name):
     assert made["whole_val_loss"] == pytest.approx(best, abs=0.1)  # that looked at a part
 
 
+@pytest.mark.slow
 def test_the_command_makes_such_a_record(tmp_path, capsys):
     experiments(["subwords", "bpe-512-50kb", "--out", str(tmp_path), "--flops", str(TRIAL)])
     lines = (tmp_path / "bpe-512-50kb.jsonl").read_text(encoding="utf-8").splitlines()

@@ -556,7 +556,7 @@ def test_where_torch_compile_fails_training_goes_on_and_says_so_in_a_line(
     assert torch.equal(weights(compiled.model), weights(plain.model))
 
 
-@pytest.mark.skipif(not os.environ.get("CI"), reason="its C++ compiling takes a minute or more")
+@pytest.mark.soak  # its C++ compiling takes a minute or more
 def test_the_real_torch_compile_trains_to_the_same_weights_or_says_that_it_cannot(some, capsys):
     plain = train(small_run(some, shape=replace(SHAPE, dropout=0.0)))
     compiled = train(small_run(some, shape=replace(SHAPE, dropout=0.0), compile=True))

@@ -212,6 +212,7 @@ def test_a_leak_takes_the_validation_loss_below_what_any_model_reaches():
 # The command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["patient-b", "patient-d", "patient-f", "with-dropout"])
 def test_the_command_makes_such_a_record(name, tmp_path, capsys):
     experiments(["clinic", name, "--out", str(tmp_path), "--steps", "2"])

@@ -164,10 +164,12 @@ def with_solutions(notebook):
     return nbformat.v4.new_notebook(cells=cells, metadata=notebook.metadata)
 
 
+@pytest.mark.slow
 def test_it_runs_untouched_and_with_every_exercise_solved(path, notebook, tmp_path):
     run(with_solutions(notebook), path.name, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_solution_that_does_not_pass_would_be_found(tmp_path):
     path = FOLDER / "00_start_here.ipynb"
     notebook = read(path)

@@ -41,6 +41,7 @@ def test_every_rung_keeps_to_the_most_parameters(rung):
     assert ModernGPT(rung.recipe.model).num_params() <= MOST_PARAMS
 
 
+@pytest.mark.slow
 def test_a_short_climb_writes_what_the_notebook_reads(text, tmp_path):
     play = tmp_path / "play.txt"
     play.write_text(text[:20_000], encoding="utf-8")

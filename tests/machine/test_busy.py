@@ -9,6 +9,8 @@ import pytest
 
 from nanogpt_lib.runs import checkpoint, record
 
+pytestmark = pytest.mark.slow
+
 LOAD = "import torch; torch.set_num_threads(1); a = torch.randn(300, 300)\nwhile True: a @ a"
 # `pocket` has the width from which on the processor decides about the precision.
 TRAIN = "train --preset pocket --steps 6 --eval-interval 3 --device cpu --text play.txt --out"

@@ -60,6 +60,7 @@ def test_make_is_advised_where_there_is_a_makefile_only(tmp_path, monkeypatch):
     assert paths.advice("lab", "jupyter lab") == "jupyter lab"
 
 
+@pytest.mark.slow
 def test_what_a_notebook_trained_is_found_by_the_command_line(tmp_path):
     """A checkout of its own: a notebook in notebooks/ trains, the command line stands above."""
     for name in ("nanogpt_lib", "notebooks"):

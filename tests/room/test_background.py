@@ -20,6 +20,8 @@ from nanogpt_lib.room.background import (
 from nanogpt_lib.runs import checkpoint, record, untrusted
 from nanogpt_lib.runs.callbacks import copy_run
 
+pytestmark = pytest.mark.slow
+
 KILLER = """\
 import os, pathlib, signal
 

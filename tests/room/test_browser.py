@@ -27,9 +27,12 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason=f"no browser: none of {', '.join(NAMES)} is on the PATH"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None, reason=f"no browser: none of {', '.join(NAMES)} is on the PATH"
+    ),
+]
 # For root, for containers, and so that the browser asks nobody on the network for anything.
 FLAGS = [
     "--no-sandbox",

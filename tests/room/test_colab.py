@@ -32,6 +32,8 @@ from nanogpt_lib.machine.device import Compute
 from nanogpt_lib.machine.paths import data_dir
 from nanogpt_lib.room import colab
 
+pytestmark = pytest.mark.slow
+
 NOBODY = "http://127.0.0.1:9"  # nothing listens there: every connection is refused at once
 on_unix = pytest.mark.skipif(sys.platform == "win32", reason="Colab's machines run Linux")
 

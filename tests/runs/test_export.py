@@ -18,6 +18,8 @@ from nanogpt_lib.runs.export import export, tokenizer_rules
 from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import TrainConfig, new_run
 
+pytestmark = pytest.mark.slow
+
 LINE = "First Citizen:\nBefore we proceed  any further, hear me speak."
 ANY = st.text()
 

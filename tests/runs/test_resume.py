@@ -25,6 +25,9 @@ from nanogpt_lib.runs.record import RecordError
 from nanogpt_lib.runs.whole import resume, train_preset
 from nanogpt_lib.training import Callback
 
+pytestmark = pytest.mark.slow
+SOAK = pytest.mark.soak
+
 CPU = Compute(torch.device("cpu"), torch.float32, "the same everywhere")
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals and fork of POSIX")
 
@@ -210,7 +213,8 @@ def test_a_run_killed_at_its_1st_2nd_3rd_disk_operation_comes_through(novel, sho
 
 
 @POSIX
-def test_a_run_killed_at_random_moments_comes_through(novel, short, tmp_path):
+@pytest.mark.parametrize("chain", [0, *(pytest.param(i, marks=SOAK) for i in range(1, 25))])
+def test_a_run_killed_at_random_moments_comes_through(novel, short, tmp_path, chain):
     kills, code = 0, None
     while code != 0:
         child = in_a_copy(lambda: begin_or_resume(novel, tmp_path / "run"))

@@ -23,7 +23,10 @@ def cuts_off() -> bool:
     return subprocess.run([*CUT_OFF, "true"], capture_output=True).returncode == 0
 
 
-pytestmark = pytest.mark.skipif(not cuts_off(), reason="no way here to switch the network off")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not cuts_off(), reason="no way here to switch the network off"),
+]
 
 
 @pytest.fixture

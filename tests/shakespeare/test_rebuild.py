@@ -8,6 +8,8 @@ import pytest
 
 from nanogpt_lib.shakespeare import rebuild
 
+pytestmark = pytest.mark.slow
+
 SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 ERRATA = json.loads(rebuild.ERRATA.read_text(encoding="utf-8"))
 
