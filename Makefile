@@ -21,11 +21,11 @@ train: setup
 	@$(BIN)/nanogpt train $(ARGS)
 
 test: setup
-	@$(BIN)/python -m pytest -n 2 --cov=nanogpt_lib --cov-report=term
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov=nanogpt_lib --cov-report=term
 
 # While you work: without the tests that take long.
 quick: setup
-	@$(BIN)/python -m pytest -n 2 -m "not slow"
+	@$(BIN)/python -m pytest -n 2 -m "not slow and not soak"
 
 # All tests, those that run for long to find what is rare among them.
 nightly: setup
