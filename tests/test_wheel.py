@@ -105,7 +105,7 @@ def outside(tmp_path_factory):
 
 
 @pytest.fixture
-def nanogpt(installed, outside):
+def brought(installed, outside):
     """Runs the command that the wheel has brought; returns what it printed."""
     return lambda *args: run(installed[0] / "nanogpt", *args, **outside)
 
@@ -156,36 +156,36 @@ def test_python_finds_every_name_the_clinic_and_every_exercise(installed, outsid
     assert sum(line.startswith("Not attempted") for line in printed) == int(printed[-1])
 
 
-def test_the_command_tells_its_version_and_without_a_word_its_help(nanogpt):
-    assert nanogpt("--version") == f"nanogpt {nanogpt_lib.__version__}\n"
-    assert nanogpt() == nanogpt("--help")
-    assert "first steps:" in nanogpt()
+def test_the_command_tells_its_version_and_without_a_word_its_help(brought):
+    assert brought("--version") == f"nanogpt {nanogpt_lib.__version__}\n"
+    assert brought() == brought("--help")
+    assert "first steps:" in brought()
 
 
-def test_the_recorded_runs_are_there_to_see(nanogpt):
+def test_the_recorded_runs_are_there_to_see(brought):
     assert {"pocket", "healthy", "patient-a"} < {
-        line.split()[0] for line in nanogpt("replay", "--list").splitlines()
+        line.split()[0] for line in brought("replay", "--list").splitlines()
     }
-    assert "1,500" in nanogpt("replay", "pocket", "--seconds", "1", "--linger", "0")
+    assert "1,500" in brought("replay", "pocket", "--seconds", "1", "--linger", "0")
 
 
-def test_the_shipped_model_writes_and_can_be_exported(nanogpt, outside):
-    assert len(nanogpt("sample", "pocket", "-n", "20", "--seed", "1")) == 20 + len("\n")
-    nanogpt("export", "pocket", "--to", "exported")
+def test_the_shipped_model_writes_and_can_be_exported(brought, outside):
+    assert len(brought("sample", "pocket", "-n", "20", "--seed", "1")) == 20 + len("\n")
+    brought("export", "pocket", "--to", "exported")
     assert (outside["cwd"] / "exported" / "model.safetensors").is_file()
 
 
-def test_recorded_runs_are_compared(nanogpt, outside):
-    table = nanogpt("compare", "pocket", "healthy", "--out", "recorded.png")
+def test_recorded_runs_are_compared(brought, outside):
+    table = brought("compare", "pocket", "healthy", "--out", "recorded.png")
     assert "pocket" in table and "healthy" in table
     assert (outside["cwd"] / "recorded.png").is_file()
 
 
-def test_a_training_goes_to_the_current_folder_and_what_it_advises_is_there(nanogpt, outside):
+def test_a_training_goes_to_the_current_folder_and_what_it_advises_is_there(brought, outside):
     folder = outside["cwd"]
-    printed = nanogpt("train", "--preset", "smoke")
+    printed = brought("train", "--preset", "smoke")
     assert (folder / "runs" / "smoke" / "run.jsonl").is_file()
     assert not (folder / "data").exists()
-    assert "smoke" in nanogpt("compare")
+    assert "smoke" in brought("compare")
     assert "make " not in printed
     assert f"the course is at {HOME.url}" in printed.replace(f"/tree/{HOME.branch}", "")

@@ -179,6 +179,7 @@ def test_a_checkpoint_carries_it_and_the_model_writes_with_it(saved, bpe):
     assert written.startswith("ROMEO: café") and len(written) > 20
 
 
+@pytest.mark.slow
 def test_the_command_line_samples_from_it(saved, nanogpt):
     model, tokenizer, _ = checkpoint.load_model(saved)
     output = nanogpt("sample", saved, "--prompt", "ROMEO:", "-n", "9", "--seed", "1").stdout

@@ -54,8 +54,12 @@ def test_the_recorded_runs_are_the_library_s_own():
 
 
 def test_make_is_advised_where_there_is_a_makefile_only(tmp_path, monkeypatch):
-    monkeypatch.chdir(ROOT / "notebooks")
-    assert paths.advice("lab", "jupyter lab") == "make lab"
+    monkeypatch.setattr(paths.shutil, "which", lambda program: program)
+    for folder, command in (("", "make lab"), ("notebooks", "make -C .. lab")):
+        monkeypatch.chdir(ROOT / folder)
+        assert paths.advice("lab", "jupyter lab") == command
+    monkeypatch.setattr(paths.shutil, "which", lambda program: None)
+    assert paths.advice("lab", "jupyter lab") == "jupyter lab"
     monkeypatch.chdir(tmp_path)
     assert paths.advice("lab", "jupyter lab") == "jupyter lab"
 

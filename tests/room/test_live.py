@@ -105,6 +105,7 @@ def is_png(content) -> bool:
     return base64.b64decode(content["data"]["image/png"]).startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_one_picture_and_one_text_are_redrawn_in_place(kernel):
     began = time.perf_counter()
     messages = kernel(
@@ -124,6 +125,7 @@ def test_one_picture_and_one_text_are_redrawn_in_place(kernel):
     assert not of_kind(messages, "stream")  # nothing on stdout or stderr
 
 
+@pytest.mark.slow
 def test_the_words_say_where_it_is_what_it_means_and_what_it_writes(kernel):
     messages = kernel("run = train(small_run(40), [WriteSample(tokenizer), LivePlot()])")
     *texts, last = words_of(messages)
@@ -135,6 +137,7 @@ def test_the_words_say_where_it_is_what_it_means_and_what_it_writes(kernel):
     assert "What the model wrote at step 40:\n\n    " in last
 
 
+@pytest.mark.slow
 def test_watching_changes_no_weight_and_no_dice(kernel):
     kernel(
         """
@@ -148,11 +151,13 @@ for a, b in zip(watched.model.parameters(), alone.model.parameters(), strict=Tru
     )
 
 
+@pytest.mark.slow
 def test_nothing_stays_open_in_pyplot(kernel):
     kernel("train(small_run(5), [LivePlot()])\nimport matplotlib.pyplot as plt")
     assert printed(kernel("print(plt.get_fignums())")) == "[]\n"
 
 
+@pytest.mark.slow
 def test_the_kernels_interrupt_stops_and_training_again_goes_on(kernel):
     interrupts = []
 

@@ -238,6 +238,7 @@ def test_the_chances_are_the_model_s_own_and_those_of_the_draw(writer, letters):
     assert likeliest.max() == 1
 
 
+@pytest.mark.slow
 def test_in_a_notebook_it_leaves_text_a_picture_and_nothing_else():
     source = """
 import torch

@@ -265,6 +265,7 @@ def test_where_drawing_is_slow_pictures_are_left_out_but_never_the_last(
     assert clock.now < 100 + 60 + 3 * 30
 
 
+@pytest.mark.slow
 def test_in_a_real_kernel_it_is_over_soon_and_the_interrupt_ends_it(lived, tmp_path):
     manager, client = start_new_kernel(cwd=str(tmp_path))
 

@@ -18,6 +18,7 @@ def test_it_is_small():
     assert PATH.stat().st_size < 4_000_000
 
 
+@pytest.mark.slow
 def test_it_is_the_model_of_the_recorded_run_and_as_good(ids):
     model, _, data = load_model("pocket")
     kept = record.read(catalogue.find("pocket"))
