@@ -1,1 +1,1 @@
-"""What stands in front of people: curves, boards, playgrounds, and the state of the machine."""
+"""What people see: curves, boards, playgrounds, and the state of the machine."""

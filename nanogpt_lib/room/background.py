@@ -1,8 +1,9 @@
 """A training that goes on by itself while a notebook does other things.
 
-It is a process of its own, `nanogpt train` or `nanogpt resume`. So the notebook stays free, and
-neither an interrupted cell nor a restarted kernel stops it. What the notebook knows of it stands
-in its run folder: the record, the checkpoints, which process it is, and what that printed.
+The training runs in its own process, `nanogpt train` or `nanogpt resume`. So the notebook stays
+free, and an interrupted cell or a restarted kernel does not stop the training. All that the
+notebook knows about it is in the run folder: the record, the checkpoints, the id of the process,
+and what the process printed.
 """
 
 import json
@@ -30,12 +31,12 @@ PROCESS, LOG = "process.json", "log.txt"
 
 
 def start_or_resume(preset: str, copy_to: str | Path | None = None) -> Path:
-    """Starts the training of a preset, goes on with it, or says that this is not needed.
+    """Starts the training of a preset, resumes it, or says that this is not needed.
 
-    Calling it again does no harm: a run that is under way or finished is left alone, and one
-    that was cut off goes on from its last checkpoint, as `nanogpt resume` does. copy_to: a folder
-    that gets a copy at each evaluation, and gives it back where the run folder is lost. Returns
-    the run folder, `PRESET-talk` below `runs_dir()`.
+    Calling it again does no harm. It leaves a run alone that is under way or finished. It resumes
+    a run that was cut off from its last checkpoint, as `nanogpt resume` does. copy_to: a folder
+    that gets a copy of the run at each evaluation. If the run folder is lost, the run is restored
+    from this copy. Returns the run folder, `PRESET-talk` below `runs_dir()`.
     """
     folder = runs_dir() / f"{preset}-talk"
     if copy_to and not resumable(folder) and resumable(copy_to):
@@ -49,7 +50,7 @@ def start_or_resume(preset: str, copy_to: str | Path | None = None) -> Path:
         launch(folder, ["resume", str(folder.absolute())], copy_to)
         print(f"It was cut off and goes on. {where(folder)}")
     else:
-        # Ended before anything was saved: its record, at most a first line, is in the way.
+        # The run ended before it saved anything. Its record has one line at most: remove it.
         (folder / record.RECORD).unlink(missing_ok=True)
         launch(folder, ["train", f"--preset={preset}", f"--out={folder.absolute()}"], copy_to)
         print(f"Started: {preset}, in a process of its own.")
@@ -57,13 +58,13 @@ def start_or_resume(preset: str, copy_to: str | Path | None = None) -> Path:
 
 
 def launch(folder: Path, arguments: list[str], copy_to: str | Path | None) -> None:
-    """Starts a command of the library that outlives this kernel; notes which process it is."""
+    """Starts a command of the library that outlives this kernel; writes down its process id."""
     if copy_to:
         arguments = [*arguments, f"--copy-to={Path(copy_to).absolute()}"]
     folder.mkdir(parents=True, exist_ok=True)
     known = os.environ.get("PYTHONPATH")  # in Colab the library is not installed
     path = os.pathsep.join([str(LIBRARY.parent), *([known] if known else [])])
-    half = max(1, (os.cpu_count() or 2) // 2)  # of the cores: the others are the notebook's
+    half = max(1, (os.cpu_count() or 2) // 2)  # of the cores; the notebook keeps the others
     with open(folder / LOG, "ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "nanogpt_lib", *arguments],
@@ -71,7 +72,7 @@ def launch(folder: Path, arguments: list[str], copy_to: str | Path | None) -> No
             stdout=log,
             stderr=subprocess.STDOUT,
             env={"OMP_NUM_THREADS": str(half), **os.environ, "PYTHONPATH": path},
-            # The stop button interrupts the kernel's group of processes: this is not among them.
+            # The stop button interrupts the kernel's process group. This process is not in it.
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # Windows
         )
@@ -85,19 +86,19 @@ def process_of(folder: str | Path) -> psutil.Process | None:
     try:
         noted = json.loads((Path(folder) / PROCESS).read_text(encoding="utf-8"))
         process = psutil.Process(noted["pid"])
-        same = abs(process.create_time() - noted["created"]) < 2  # numbers are given out anew
+        same = abs(process.create_time() - noted["created"]) < 2  # process ids are reused
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return None
 
 
 def resumable(folder: str | Path) -> bool:
-    """Whether a folder holds a checkpoint to go on from."""
+    """Whether a folder holds a checkpoint to resume from."""
     return any((Path(folder) / name).exists() for name in (LAST, PREVIOUS))
 
 
 def finished(folder: str | Path) -> bool:
-    """Whether a run has come to its end, and not only to a stop."""
+    """Whether a run has finished, rather than been interrupted."""
     try:
         end = record.read(folder).end
     except record.RecordError:
@@ -106,7 +107,7 @@ def finished(folder: str | Path) -> bool:
 
 
 def as_recorded(folder: str | Path) -> Playback | None:
-    """How far a run has come by its record: its latest evaluation. None before the first."""
+    """The state of a run at its latest recorded evaluation. None before the first one."""
     try:
         kept = record.read(folder)
     except record.RecordError:
@@ -121,7 +122,7 @@ def as_recorded(folder: str | Path) -> Playback | None:
 
 
 def where(folder: str | Path) -> str:
-    """How far a run has come, in a sentence."""
+    """The progress of a run, in a sentence."""
     run = as_recorded(folder)
     if run is None:
         return "Nothing has been measured yet."
@@ -129,7 +130,7 @@ def where(folder: str | Path) -> str:
 
 
 def look_in(folder: str | Path) -> None:
-    """Shows the curve so far, and in words where the run is and what it writes."""
+    """Shows the curve so far, and says how far the run is and what the model writes."""
     run, alive = as_recorded(folder), process_of(folder)
     if run is None and alive:
         print("It is getting ready. Look in again in a few seconds.")
@@ -148,7 +149,7 @@ def look_in(folder: str | Path) -> None:
 
 
 def last_words(folder: str | Path) -> str:
-    """What the process said at the end, if that was an error."""
+    """The last lines that the process printed, if they report an error."""
     try:
         lines = (Path(folder) / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -157,7 +158,7 @@ def last_words(folder: str | Path) -> str:
 
 
 def wait(folder: str | Path, minutes: float = 30) -> None:
-    """Waits until a run has ended; the stop button ends the waiting and not the run."""
+    """Waits until a run has ended. The stop button ends the waiting, not the run."""
     process = process_of(folder)
     if process is None:
         return
@@ -171,7 +172,8 @@ def wait(folder: str | Path, minutes: float = 30) -> None:
 
 
 def stop(folder: str | Path) -> None:
-    """Stops a run. It saves its step first; on Windows it goes back to its last evaluation."""
+    """Stops a run, which saves its state first. On Windows it saves nothing: only the state at the
+    last evaluation is left."""
     process = process_of(folder)
     if process is None:
         print("It is not running.")

@@ -1,7 +1,7 @@
 """Many runs side by side: one picture, one table, the best run first.
 
-A room's records in one folder become the class board. To hand in a run, copy `run.jsonl` out of
-its folder and call it by your name: `alice.jsonl`.
+Put the records of the whole class into one folder to get the class board. To hand in a run, copy
+`run.jsonl` out of its folder and give it your name: `alice.jsonl`.
 """
 
 import math
@@ -23,25 +23,25 @@ from nanogpt_lib.runs.record import RecordError
 from nanogpt_lib.runs.untrusted import Recorded
 from nanogpt_lib.runs.wording import duration
 
-# What runs are compared by: what an evaluation calls it, and what the axis does.
+# What runs are compared by: the name in an `Evaluation`, and the name on the axis.
 BY = {
     "tokens": ("tokens", "tokens trained on"),
     "steps": ("step", "steps"),
     "seconds": ("seconds", "seconds of training"),
 }
-TOO_LOW = FLOOR - 0.06  # no model of this kit's sizes gets here, except by a leak
+TOO_LOW = FLOOR - 0.06  # no model of this kit's sizes gets this low without a leak
 HEADINGS = ("", "run", "best validation", "at step", "after", "tokens/s", "parameters", "reached")
-WORDS = (1, 7)  # columns that are aligned at their left; numbers at their right
+WORDS = (1, 7)  # columns that are aligned left; numbers are aligned right
 
 
 @dataclass
 class Row:
-    """A run among others."""
+    """A run in the table."""
 
-    rank: int | None  # None where the loss is no measure: see `why_not`
+    rank: int | None  # None if the loss cannot be compared: see `why_not`
     name: str
     loss: float | None  # the lowest validation loss, nats a token
-    step: int | None  # where that was
+    step: int | None  # at which it was reached
     seconds: float | None  # how long it took to get there
     tokens_per_second: float | None  # over the whole run, evaluations included
     n_params: int
@@ -50,7 +50,7 @@ class Row:
 
     @property
     def cells(self) -> list[str]:
-        """What stands in the table."""
+        """The cells of its row in the table."""
         formats = ("{}", "{}", "{:.3f}", "{:,}", "", "{:,.0f}", "{:,}", "{}")
         values = (self.rank, self.name, self.loss, self.step, None, self.tokens_per_second)
         cells = [
@@ -63,9 +63,9 @@ class Row:
 
 @dataclass
 class Comparison:
-    """What `compare` found: a notebook shows picture and table, `print` the table."""
+    """The result of `compare`. A notebook shows picture and table; `print` shows the table."""
 
-    rows: list[Row]  # the best first, those without a rank at the end
+    rows: list[Row]  # the best first; those without a rank come last
     skipped: list[str]  # which records could not be read, and why
     by: str
 
@@ -90,7 +90,7 @@ class Comparison:
 
     @property
     def notes(self) -> list[str]:
-        """What has to be said beside the table."""
+        """The remarks below the table."""
         notes = [f"Skipped: {reason}" for reason in self.skipped]
         if any(row.rank is None for row in self.rows):
             notes.insert(0, "Without a rank, and dotted in the picture: not comparable.")
@@ -110,7 +110,7 @@ class Comparison:
 
     @property
     def summary(self) -> str:
-        """What the picture shows, in a line."""
+        """What the picture shows, in one line."""
         best = self.rows[0]
         if best.rank is None:
             return f"{len(self.rows)} runs by {self.by}, none of which can be ranked."
@@ -120,7 +120,7 @@ class Comparison:
         )
 
     def html(self) -> str:
-        """The table for a notebook; whatever a record says stays text."""
+        """The table as HTML for a notebook. All text from records is escaped."""
 
         def line(cells, tag):
             sides = ("left" if i in WORDS else "right" for i in range(len(HEADINGS)))
@@ -135,7 +135,7 @@ class Comparison:
         return f"<table>{head}<tbody>{rows}</tbody></table>{notes}"
 
     def _ipython_display_(self) -> None:
-        # Two outputs: of one alone, front ends show only the richest kind.
+        # Two outputs: of a single output, front ends show only the richest format.
         with quiet():
             picture = {"image/png": png(self.figure), "text/plain": self.summary}
         show(None, picture, {"image/png": {"alt": self.summary}})
@@ -145,12 +145,12 @@ class Comparison:
 def compare(*runs: str | Path, by: str = "tokens") -> Comparison:
     """Puts many runs on one plot and in one table, the lowest validation loss first.
 
-    runs: run folders, record files, names of recorded runs, or folders of any of these, which
-    are searched deeply; everything in `runs_dir()` if none is given. A run is called by its
-    folder or its file. by: what the curves are drawn over, "tokens", "steps" or "seconds".
+    runs: run folders, record files, names of recorded runs, or folders that contain any of these
+    at any depth. If you give no runs, everything in `runs_dir()` is compared. A run gets the name
+    of its folder or its file. by: the horizontal axis, "tokens", "steps" or "seconds".
 
-    A record that cannot be read is skipped and named. Runs over another text than most are shown,
-    but have no rank. Raises record.RecordError where no record at all is left.
+    A record that cannot be read is skipped, and the table says so. Runs on a different text than
+    most are shown, but have no rank. Raises record.RecordError if no record is left.
     """
     if by not in BY:
         raise ValueError(f"by must be one of {', '.join(BY)}, not {by!r}")
@@ -169,7 +169,7 @@ def compare(*runs: str | Path, by: str = "tokens") -> Comparison:
 
 
 def ranking(runs: list[Recorded]) -> list[Row]:
-    """The runs as rows, the best first; those without a comparable loss come last."""
+    """The runs as rows, the best first; runs without a comparable loss come last."""
     usual = Counter(run.measured_on for run in runs).most_common(1)[0][0]
 
     def place(run):
@@ -196,7 +196,7 @@ def ranking(runs: list[Recorded]) -> list[Row]:
 
 
 def why_not(run: Recorded, usual: tuple) -> str | None:
-    """Why a run cannot be ranked among those measured on the usual; None if it can."""
+    """Why a run cannot be ranked among runs measured on `usual`; None if it can."""
     if run.best is None:
         return "diverged"
     reasons = (f"another text: {run.text}", "another part of the text", "other symbols")
@@ -209,7 +209,7 @@ def why_not(run: Recorded, usual: tuple) -> str | None:
 
 
 def tell_apart(paths: list[Path]) -> list[str]:
-    """A name for each record: its folder's or its file's, with parents where two are alike."""
+    """A name for each record: that of its folder or file, with parent folders if two are the same."""
     names = {path: catalogue.name_of(path) for path in paths}
     folders = {
         path: path.absolute().parents[1 if path.name == record.RECORD else 0] for path in paths
@@ -230,5 +230,5 @@ def tell_apart(paths: list[Path]) -> list[str]:
 
 
 def quiet():
-    """Within this, letters that the picture's font lacks become boxes without a warning."""
+    """A context without the warnings about letters that the picture's font does not have."""
     return warnings.catch_warnings(action="ignore", category=UserWarning)

@@ -1,6 +1,6 @@
 """The end of `colab_setup.sh`: fetches the text, and says what this machine is and what to expect.
 
-All figures are measured on the machine at hand, in a few seconds: no two of Colab's are alike.
+All figures are measured on this machine, in a few seconds, because Colab's machines differ.
 """
 
 import sys
@@ -40,7 +40,7 @@ def main() -> int:
 
 
 def expected(preset: Preset, compute: Compute) -> str:
-    """How long the course's training takes on such a device, from a few real steps."""
+    """How long the course's training takes on this device, estimated from a few real steps."""
     step, steps = seconds_per_step(preset, compute), preset.train.max_steps
     total = duration(step * steps * 1.1)  # a tenth for its evaluations
     return (

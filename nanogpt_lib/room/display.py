@@ -6,16 +6,16 @@ import sys
 
 
 def in_notebook() -> bool:
-    """Whether this runs in a Jupyter kernel, and so before a front end that shows pictures."""
+    """Whether this runs in a Jupyter kernel, whose front end can show pictures."""
     ipython = sys.modules.get("IPython")  # a kernel has imported it; nobody else needs to
     shell = ipython and ipython.get_ipython()
     return getattr(shell, "kernel", None) is not None
 
 
 def show(handle, bundle: dict, metadata: dict | None = None):
-    """Puts a bundle (what to show, by its kind) on show, or in the place of an earlier one.
+    """Shows a bundle, {MIME type: content}, or replaces the one shown at `handle`.
 
-    Returns the handle of that place.
+    Returns the handle of the output.
     """
     if handle is not None:
         handle.update(bundle, metadata=metadata, raw=True)
@@ -26,7 +26,7 @@ def show(handle, bundle: dict, metadata: dict | None = None):
 
 
 def png(figure) -> str:
-    """A figure as notebooks keep pictures: PNG, as base64 text."""
+    """A figure in the format in which notebooks store pictures: PNG as base64 text."""
     return base64.b64encode(png_bytes(figure)).decode("ascii")
 
 

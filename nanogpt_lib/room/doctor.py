@@ -19,14 +19,15 @@ from nanogpt_lib.shakespeare import FILE_NAME
 from nanogpt_lib.shakespeare.fetch import CorpusError
 from nanogpt_lib.tokenizer import CharTokenizer
 
-COURSE = ("ipywidgets", "jupyterlab", "ipykernel", "nbval")  # Colab has not all of them
+COURSE = ("ipywidgets", "jupyterlab", "ipykernel", "nbval")  # Colab does not have all of them
 OK, NOTE, FIX = "ok  ", "note", "FIX "
 
 
 def examine(text: str | None = None, device: str = "auto"):
     """Yields findings (level, what, remedy or None), the quick ones first.
 
-    text: a file of the learner's own, to be checked as well. device: as for `pick_compute`.
+    text: the learner's own file, which is then checked instead of Tiny Shakespeare. device: as for
+    `pick_compute`.
     """
     yield from examine_python()
     yield from examine_packages()
@@ -117,7 +118,7 @@ def examine_compute(device: str):
 
 
 def examine_briefly(text: str | None = None, device: str = "auto"):
-    """What a newcomer has to know: of Python and the packages only what is amiss, then the rest."""
+    """The findings for a newcomer: Python and packages only if something is wrong, then the rest."""
     basics = [*examine_python(), *examine_packages()]
     amiss = [finding for finding in basics if finding[0] != OK]
     yield from amiss or [(OK, f"{basics[0][1]} with all that the course needs", None)]
@@ -127,9 +128,9 @@ def examine_briefly(text: str | None = None, device: str = "auto"):
 
 
 def report(text: str | None = None, device: str = "auto", short: bool = False) -> bool:
-    """Prints the findings as they come; true if nothing has to be fixed.
+    """Prints the findings as they come; returns True if nothing has to be fixed.
 
-    short: for a screen of the course, without a line for each package and without paths.
+    short: for the notebooks, without a line for each package and without paths.
     """
     fixes = 0
     for level, what, remedy in (examine_briefly if short else examine)(text, device):

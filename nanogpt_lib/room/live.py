@@ -12,22 +12,22 @@ from nanogpt_lib.runs.wording import RunLike, left
 from nanogpt_lib.training import Callback
 
 SECONDS = 1.0  # between two refreshes
-SHARE = 0.1  # of the time may go into pictures, so that a slow machine trains rather than draws
+SHARE = 0.1  # of the time may go into pictures, so that a slow machine keeps training
 
 
 class LivePlot(Callback):
     """Draws the curve while a notebook trains; give it after `WriteSample` to see the samples.
 
-    There are a picture and, below it, the step, the time left, the landmark and what the model
-    writes. Both are replaced in place, once a second (the picture less often where it takes long
-    to draw) and at each evaluation, and stay when the training ends. Where there is no notebook
-    it prints what `Progress` prints.
+    It shows a picture and, below it, the step, the time left, the landmark and what the model
+    writes. Both are updated in place, once a second and at each evaluation. The picture is updated
+    less often if it takes long to draw. Both stay when the training ends. Outside a notebook it
+    prints what `Progress` prints.
 
-    It only looks: it draws no random numbers, and fetches the losses of the steps from the
-    device only once a second, all of them at once.
+    It does not change the training: it draws no random numbers. It fetches the losses of the steps
+    from the device only once a second, all of them at once.
 
-    rungs: rows of `ngram.ladder` of the text at hand; Tiny Shakespeare's if not given. title: of
-    the picture. file: where lines of text go; standard output if not given.
+    rungs: rows of `ngram.ladder` of the training text; Tiny Shakespeare's if not given. title: of
+    the picture. file: where lines of text are printed; standard output if not given.
     """
 
     def __init__(self, rungs=None, title: str = "", file=None):
@@ -42,13 +42,13 @@ class LivePlot(Callback):
             self.rungs = shakespeare_ladder()
         self.batches = [(step, loss) for step, loss in self.batches if step <= run.step]
         self.waiting: list[tuple[int, torch.Tensor]] = []  # not yet fetched from the device
-        self.picture = self.words = None  # handles of what is on show
-        self.next_words = self.next_picture = 0.0  # when it is time, by time.perf_counter
+        self.picture = self.words = None  # handles of the outputs that are shown
+        self.next_words = self.next_picture = 0.0  # when to update, by time.perf_counter
 
     def on_step(self, run):
         if self.plain:
             return self.plain.on_step(run)
-        if run.loss is not None:  # a recorded run knows those of its evaluations only
+        if run.loss is not None:  # a recorded run has the losses of its evaluations only
             self.waiting.append((run.step, run.loss))
         now = time.perf_counter()
         if now >= self.next_words:
@@ -61,7 +61,7 @@ class LivePlot(Callback):
         self.plain.on_end(run) if self.plain else self.refresh(run, over=True)
 
     def refresh(self, run: RunLike, picture: bool = True, over: bool = False) -> None:
-        """Shows how things are; over: for the last time."""
+        """Shows the current state. over: whether the training has ended."""
         if self.waiting:
             steps, losses = zip(*self.waiting, strict=True)
             self.batches += zip(steps, torch.stack(losses).tolist(), strict=True)
@@ -85,7 +85,7 @@ class LivePlot(Callback):
 
 
 def in_words(run: RunLike, rungs, batches, over: bool) -> str:
-    """What stands below the picture: where the run is, what its loss means, what it writes."""
+    """The text below the picture: the step, what the loss means, what the model writes."""
     state = (run.stopped or "").capitalize() if over else "Training"
     lines = [f"{state}: step {run.step:,} of {run.config.max_steps:,}. {left(run)}."]
     recent = [loss for _, loss in batches[-20:]]

@@ -1,8 +1,8 @@
 """Playgrounds: a trained model to try out in a notebook, with sliders and a text box.
 
-They work on ipywidgets 7.7 (Colab's) and 8, in JupyterLab, Colab and VS Code. Nothing runs in the
-background: a control that is moved lets the model write, and its text appears as it is written.
-Where a notebook is only looked at, as on GitHub, a printed text and a picture stand in.
+They work with ipywidgets 7.7 (Colab's) and 8, in JupyterLab, Colab and VS Code. Nothing runs in
+the background. When you move a control the model writes, and its text appears as it is written.
+If a notebook is only viewed, as on GitHub, it shows a printed text and a picture instead.
 """
 
 import base64
@@ -33,7 +33,7 @@ SETTINGS = {
 }
 PROMPT = "First Citizen:\n"
 N_BARS = 10
-PAUSE = 0.1  # seconds between two updates of the text: each one is a message to the browser
+PAUSE = 0.1  # seconds between two updates of the text; each one is a message to the browser
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SHAPE = "white-space:pre-wrap;line-height:1.35;margin:0"  # the text keeps its lines and wraps
 
@@ -41,10 +41,10 @@ SHAPE = "white-space:pre-wrap;line-height:1.35;margin:0"  # the text keeps its l
 def playground(model, tokenizer, prompt: str = PROMPT, length: int = 200, **settings):
     """Controls that let a model write: the prompt, temperature, top-k, top-p, length and seed.
 
-    Make it the last line of a cell. It prints what the model writes at first, and gives a
-    `Playground`, which the notebook shows as controls; without ipywidgets it says what is
-    missing, and gives None. length: tokens to write. settings: where the controls begin, and
-    what they leave alone (`unknown`, `use_cache`): see `sampling.stream`.
+    Make it the last line of a cell. It prints what the model writes at first, and returns a
+    `Playground`, which the notebook shows as controls. Without ipywidgets it says what is
+    missing, and returns None. length: number of tokens to write. settings: the first values of the
+    controls, and of what has no control (`unknown`, `use_cache`): see `sampling.stream`.
     """
     settings = SETTINGS | {"seed": 1} | settings
     try:
@@ -66,7 +66,7 @@ def playground(model, tokenizer, prompt: str = PROMPT, length: int = 200, **sett
 
 
 def first_words(model, tokenizer, prompt, length, settings) -> str:
-    """What the model writes before anybody has touched a control, and with which settings."""
+    """What the model writes before you move a control, and the settings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the controls will say it
         text = generate(model, tokenizer, prompt, length, **settings)
@@ -78,9 +78,9 @@ def first_words(model, tokenizer, prompt, length, settings) -> str:
 
 
 def next_chances(model, tokenizer, prompt: str, **settings) -> tuple[torch.Tensor, torch.Tensor]:
-    """What may come after a prompt: the model's own chances, and those of being drawn, each (V,).
+    """What may follow a prompt: the model's own probabilities, and those of being drawn, each (V,).
 
-    settings: see `sampling.stream`. Raises ValueError as that does.
+    settings: see `sampling.stream`. Raises the same ValueErrors.
     """
     chosen = SETTINGS | settings
     ids = encode_prompt(model, tokenizer, prompt, chosen["unknown"])
@@ -137,7 +137,7 @@ class Playground:
 
     def make_outputs(self, w):
         self.png, self.summary = b"", ""
-        # As high as a few lines from the start, so that what stands below it stays put.
+        # A few lines high from the start, so that what is below it does not move.
         self.written = w.HTML(layout=w.Layout(min_height="130px", margin="10px 0"))
         self.picture = w.Image(format="png", layout=w.Layout(width="640px", max_width="98%"))
         self.likeliest = w.HTML()
@@ -148,7 +148,7 @@ class Playground:
         left = w.VBox([self.temperature, self.top_k, self.top_p, note])
         right = w.VBox([self.length, self.seed, self.greedy])
         buttons = w.HBox([self.write_button, self.again_button])
-        wrap = w.Layout(flex_flow="row wrap")  # below each other where the window is narrow
+        wrap = w.Layout(flex_flow="row wrap")  # below each other if the window is narrow
         self.box = w.VBox(
             [
                 self.prompt,
@@ -164,7 +164,7 @@ class Playground:
         self.written.add_class("nanogpt-written")
 
     def settings(self) -> dict:
-        """What the controls say, in the words of `sampling.stream`."""
+        """The values of the controls, as arguments of `sampling.stream`."""
         return {
             "temperature": self.temperature.value,
             "top_k": None if self.top_k.value == self.top_k.max else self.top_k.value,
@@ -174,12 +174,12 @@ class Playground:
         } | self.rest
 
     def another_seed(self, *_):
-        self.seed.value += 1  # which writes
+        self.seed.value += 1  # this makes the model write
 
     def write(self, *_) -> None:
-        """Shows what may come next and what the model writes; a problem becomes a sentence."""
+        """Shows what may come next and what the model writes. An error is shown as a sentence."""
         for control in (self.temperature, self.top_k, self.top_p, self.seed, self.again_button):
-            control.disabled = self.greedy.value  # chance has no part in it
+            control.disabled = self.greedy.value  # greedy sampling ignores them
         with warnings.catch_warnings(record=True) as remarks:
             warnings.simplefilter("always")
             try:
@@ -232,7 +232,7 @@ class Playground:
         return "A playground: run this cell to get its sliders and its text box."
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        """The controls where they work, a picture and a line where the notebook is only read."""
+        """The controls, and a picture and a line for a notebook that is only read."""
         view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
         picture = base64.b64encode(self.png).decode("ascii")
         return {WIDGET: view, "image/png": picture, "text/plain": repr(self)}

@@ -1,7 +1,7 @@
-"""Recorded runs played back as if they were training now: a demo that needs no computing.
+"""Recorded runs played back as if they were training now: a demo that needs no training.
 
-The callback that shows a live run shows the recorded one, too. It is given a `Playback` in the
-place of a `training.Run`, and is called at the moments of the record, only faster.
+The callback that shows a live run also shows the recorded one. It gets a `Playback` instead of a
+`training.Run`, and it is called at the times in the record, only faster.
 """
 
 import math
@@ -19,27 +19,27 @@ from nanogpt_lib.runs.untrusted import Recorded
 from nanogpt_lib.runs.wording import duration
 from nanogpt_lib.training import Evaluation, Run, TrainConfig
 
-MOST_SECONDS = 60.0  # a run that took longer is played in so many
+MOST_SECONDS = 60.0  # a longer run is replayed in this time
 LINGER = 2.0  # seconds at each new landmark, so that its sample can be read
 
 
 @dataclass
 class Playback:
-    """What callbacks look at of a `training.Run`, out of a record."""
+    """The parts of a `training.Run` that callbacks use, taken from a record."""
 
     config: TrainConfig
     step: int = 0
     seconds: float = 0.0  # since the recorded run began
     history: list[Evaluation] = field(default_factory=list)
     stopped: str | None = None
-    late: bool = False  # whether what comes next should be on show already
-    loss: None = None  # of single batches nothing was recorded
+    late: bool = False  # whether the next evaluation should already be shown
+    loss: None = None  # the losses of single batches were not recorded
 
     best = Run.best
 
 
 class Screen(LivePlot):
-    """The live curve, which leaves out pictures where drawing them takes too long to keep up."""
+    """The live curve. It skips pictures if drawing them takes too long to keep up."""
 
     def on_eval(self, run):
         if self.plain or not run.late:
@@ -55,13 +55,14 @@ def replay(
     """Plays a recorded run as if live, with its landmarks and samples.
 
     run: a run folder, a record file, the name of a recorded run that ships with the kit, or a
-    record. speed: how many times as fast as it really was. seconds: how long it shall take
-    instead; a minute if neither is given, or less if the run itself took less. linger: seconds
-    to stay at each new landmark, for reading; 2 if not given, but no more than half of the time.
+    record. speed: how many times as fast as the real run. seconds: how long the replay should
+    take instead. If neither is given it takes a minute, or less if the run itself took less.
+    linger: seconds to pause at each new landmark, for reading; 2 if not given, but at most half of
+    the time.
 
-    Between evaluations only the steps are counted: nothing else was recorded. Ctrl-C, or the
-    notebook's stop button, ends it. With NANOGPT_PRESET=smoke it takes about a second. Raises
-    record.RecordError where there is no sound record, ValueError where a time makes no sense.
+    Between evaluations only the step number changes: nothing else was recorded. Ctrl-C, or the
+    notebook's stop button, ends the replay. With NANOGPT_PRESET=smoke it takes about a second.
+    Raises record.RecordError if there is no valid record, ValueError if a time makes no sense.
     """
     recorded = untrusted.read(run)
     steps = landmark_steps(recorded)
@@ -79,7 +80,7 @@ def replay(
 
 
 def plan(took: float, landmarks: int, speed, seconds, linger) -> tuple[float, float]:
-    """How many seconds the steps of a run that took so many take, and each of its landmarks."""
+    """Seconds that all steps of a run of `took` seconds take, and seconds at each landmark."""
     for name, value in (("speed", speed), ("seconds", seconds)):
         if value is not None and not 0 < value < math.inf:
             raise ValueError(f"{name} must be a number above 0, not {value}")
@@ -105,15 +106,15 @@ def landmark_steps(recorded: Recorded) -> list[int]:
 
 
 def play(recorded: Recorded, callback, seconds: float, pauses: dict[int, float]) -> Playback:
-    """Calls a callback at the moments of a record, the whole of it squeezed into so many seconds.
+    """Calls a callback at the times in a record, scaled so that the whole takes `seconds`.
 
-    callback: a `training.Callback` that is content with a Playback, as `LivePlot` is. pauses:
-    {step of an evaluation: seconds to stand still there}. Returns how far it came.
+    callback: a `training.Callback` that works with a Playback, as `LivePlot` does. pauses:
+    {step of an evaluation: seconds to pause there}. Returns the Playback as it was at the end.
     """
     run, points = Playback(recorded.config), recorded.history
     pace = seconds / recorded.seconds if recorded.seconds else 0.0
     callback.on_start(run)
-    began = time.perf_counter()  # moved on by each pause
+    began = time.perf_counter()  # each pause moves it forward
     with StopSign(words="") as stop:
         for step, moment, point in moments(recorded):
             wait_until(began + pace * moment, stop)
@@ -137,7 +138,7 @@ def play(recorded: Recorded, callback, seconds: float, pauses: dict[int, float])
 
 
 def moments(recorded: Recorded):
-    """Every step and every evaluation in turn: (step, seconds, the evaluation or None)."""
+    """Every step and every evaluation, in order: (step, seconds, the evaluation or None)."""
     last_step, last_moment = 0, 0.0
     ends = [(point.step, point.seconds, point) for point in recorded.history]
     for step, moment, point in [*ends, (recorded.steps, recorded.seconds, None)]:
@@ -150,13 +151,13 @@ def moments(recorded: Recorded):
 
 
 def wait_until(moment: float, stop: StopSign) -> None:
-    """Sleeps until then, by time.perf_counter; in naps, so that Ctrl-C is noticed."""
+    """Sleeps until `moment`, by time.perf_counter, in short naps, so that Ctrl-C is noticed."""
     while not stop and (left := moment - time.perf_counter()) > 0:
         time.sleep(min(left, 0.1))
 
 
 def how_it_ended(recorded: Recorded) -> str:
-    """Why the recorded run ended, so that nobody takes it for what happens here and now."""
+    """Why the recorded run ended, in words that make clear that it was recorded."""
     if recorded.stopped == "interrupted":
         return "interrupted when it was recorded"
     return recorded.stopped or "recorded up to here"
