@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-# On a busy machine, PyTorch's threads would spin while they wait for each other, and be in each
-# other's way: a step then takes several times as long (docs/PERFORMANCE.md). OpenMP reads this when
-# PyTorch is imported, so it stands here, before anything else; what the user has set is kept.
+# On a busy machine, PyTorch's threads would spin while they wait, and slow each other down: a step
+# then takes several times as long (docs/PERFORMANCE.md). OpenMP reads this setting when PyTorch is
+# imported, so it must come before anything else. A value that the user has set is kept.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# Where each name of the course lives. A module that stands for itself is a name, too.
+# The module of each name of the course. Below, modules that are names themselves.
 _HOME = {
     "corpus": ("load_corpus", "split"),
     "batches": ("BatchSampler",),
@@ -71,7 +71,7 @@ def __dir__():
     return [*globals(), *__all__]
 
 
-# The same names once more, for editors and type checkers: they do not run `__getattr__`.
+# The same names again, for editors and type checkers: they do not run `__getattr__`.
 if TYPE_CHECKING:
     from nanogpt_lib.batches import BatchSampler as BatchSampler
     from nanogpt_lib.beyond import arithmetic as arithmetic

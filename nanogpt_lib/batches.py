@@ -6,15 +6,15 @@ from nanogpt_lib.checks import check_length
 
 
 class BatchSampler:
-    """Draws batches of windows at random places of a text.
+    """Draws batches of windows from random places in a text.
 
-    Calling it gives x and y, both int64 (batch_size, block_size); y is x one token later: at
-    each position the token to be predicted.
+    A call gives x and y, both int64 (batch_size, block_size). y is x one token later: at each
+    position, the token that the model should predict.
 
-    ids: int64 (N,), already on the device that trains; a megabyte of text fits anywhere, so
-    there are no workers and no queues. The places come from a generator of its own on the CPU:
-    the same seed gives the same batches on every device, whatever else draws random numbers.
-    Raises TextError where the text is shorter than one context and its targets.
+    ids: int64 (N,), already on the device that trains. A megabyte of text fits anywhere, so
+    there are no workers and no queues. The sampler has its own random generator, on the CPU: the
+    same seed gives the same batches on every device, whatever else draws random numbers.
+    Raises TextError if the text is shorter than one context and its targets.
     """
 
     def __init__(self, ids: torch.Tensor, block_size: int, batch_size: int, seed: int = 1337):

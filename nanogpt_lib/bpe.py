@@ -1,7 +1,7 @@
-"""Text to numbers and back, a piece of a word a token: byte-pair encoding.
+"""Text to numbers and back: byte-pair encoding, where a token is a piece of a word.
 
-It starts from the 256 bytes, so that any text can be written, and makes the most frequent pair
-of neighbours a new token, again and again. Sources: Sennrich et al. 2016, arXiv:1508.07909; over
+It starts from the 256 bytes, which can write any text. Then it makes the most frequent pair of
+neighbours a new token, again and again. Sources: Sennrich et al. 2016, arXiv:1508.07909; over
 bytes as in GPT-2 (Radford et al. 2019, section 2.2).
 """
 
@@ -12,32 +12,32 @@ from itertools import pairwise
 
 from nanogpt_lib.checks import check_ids, check_unknown
 
-BYTES = 256  # the tokens that are there before anything is merged; a byte's id is its value
+BYTES = 256  # number of tokens before the first merge; a byte's id is its value
 
 # Merges stay inside a piece: a word with the space before it, a run of punctuation with the space
-# before it, or a run of blanks. Otherwise "the." and "the," would become tokens, and whole
-# phrases. An apostrophe counts as a letter (o'er, 'tis), and so does all that is not ASCII.
+# before it, or a run of blanks. Otherwise "the.", "the," and whole phrases would become tokens.
+# An apostrophe counts as a letter (o'er, 'tis), and so does every character beyond ASCII.
 BLANK = r"\x00-\x20\x7f"
 MARK = r"!-&(-/:-@\[-`{-~"  # ASCII's punctuation without the apostrophe
 PIECE = re.compile(rf" ?[^{BLANK}{MARK}]+| ?[{MARK}]+|[{BLANK}]+")
 
-# What Python makes of half a character, by what `encode` was asked to do with it.
+# How Python treats half of a character, for each choice of `encode`.
 HALVES = {"error": "strict", "drop": "ignore", "replace": "replace"}
 
 
 class BPETokenizer:
-    """Gives each byte a number, and each pair that was merged the next one.
+    """Gives each byte a number, and each merged pair the next number.
 
-    merges: pairs of ids in the order in which they were made; each becomes the next id, unless
-    another pair has given the same bytes before: then it gets their id.
+    merges: pairs of ids in the order in which they were merged. Each pair gets the next id. If
+    an earlier pair gave the same bytes, it gets the id of those bytes instead.
     """
 
     def __init__(self, merges=()):
         self.merges = []
         self.symbols = [bytes([value]) for value in range(BYTES)]  # a token's bytes, by its id
         self._id_of_bytes = {symbol: i for i, symbol in enumerate(self.symbols)}
-        self._made = {}  # of each merged pair: its place among the merges, and its id
-        self._known = {}  # the ids of pieces that have been seen: most words come again
+        self._made = {}  # for each merged pair: its place among the merges, and its id
+        self._known = {}  # the ids of pieces seen before: most words occur again
         for pair in merges:
             self._learn(tuple(pair))
 
@@ -60,14 +60,14 @@ class BPETokenizer:
     def train(cls, text: str, vocab_size: int) -> "BPETokenizer":
         """Merges the most frequent pair of a text until there are `vocab_size` tokens.
 
-        Of equally frequent pairs the one with the lower ids is merged. It ends early where no
-        pair occurs twice. Raises ValueError below 256 tokens, where there is no text, and for
-        halves of characters.
+        If pairs are equally frequent, the one with the lower ids is merged. Training ends early
+        if no pair occurs twice. Raises ValueError if vocab_size is below 256, if the text is
+        empty, or if it holds halves of characters.
         """
         if type(vocab_size) is not int or vocab_size < BYTES:
             raise ValueError(
                 f"vocab_size must be a whole number from {BYTES} up, not {vocab_size!r}: each byte "
-                "is a token. For fewer symbols there is CharTokenizer"
+                "is a token. For fewer symbols use CharTokenizer"
             )
         if not text:
             raise ValueError("a tokenizer needs a text to learn from: it was empty")
@@ -110,8 +110,8 @@ class BPETokenizer:
     def encode(self, text: str, unknown: str = "error") -> list[int]:
         """Text to ids.
 
-        unknown: bytes write every character, so nothing is unknown but halves of characters
-        (surrogates). "error" raises a ValueError that names the first, "drop" leaves them out,
+        unknown: bytes can write every character, so only halves of characters (surrogates) are
+        unknown. "error" raises a ValueError that names the first. "drop" leaves them out.
         "replace" puts a question mark in their place.
         """
         check_unknown(unknown)
@@ -133,7 +133,7 @@ class BPETokenizer:
     def decode(self, ids) -> str:
         """Ids, a list or a 1-D tensor of integers, to text.
 
-        Bytes that make no whole character become U+FFFD. Raises ValueError beyond the end.
+        Bytes that do not form a character become U+FFFD. Raises ValueError if an id has no token.
         """
         known = check_ids(ids, self.vocab_size)
         return b"".join(self.symbols[i] for i in known).decode(errors="replace")
@@ -148,7 +148,7 @@ class BPETokenizer:
 
 
 def merge(ids: list[int], pair: tuple[int, int], new: int) -> list[int]:
-    """The ids with every occurrence of the pair, from left to right, made one: `new`."""
+    """The ids with every occurrence of the pair, from left to right, replaced by `new`."""
     merged, i = [], 0
     while i < len(ids):
         if tuple(ids[i : i + 2]) == pair:
@@ -161,7 +161,7 @@ def merge(ids: list[int], pair: tuple[int, int], new: int) -> list[int]:
 
 
 def whole(text: str, unknown: str = "error") -> str:
-    """The text without halves of characters, which no byte can write; see `encode`."""
+    """The text without halves of characters, which bytes cannot write; see `encode`."""
     try:
         return text.encode(errors=HALVES[unknown]).decode()
     except UnicodeEncodeError as error:

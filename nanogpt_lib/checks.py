@@ -1,7 +1,7 @@
-"""What is refused, and in which words: texts and settings that cannot work.
+"""Checks that refuse texts and settings that cannot work, and the error messages.
 
-The dataclasses of `model` and `training` show what can be set. What makes no sense there is
-refused here, once.
+The dataclasses of `model` and `training` show what you can set. This module refuses the values
+that make no sense there.
 """
 
 import math
@@ -13,9 +13,9 @@ class TextError(ValueError):
 
 
 def whole(settings, *names: str, least: int = 1) -> None:
-    """Raises ValueError unless these settings are whole numbers from `least` up.
+    """Raises ValueError unless these settings are whole numbers, `least` or more.
 
-    NumPy's numbers become plain ones: a checkpoint can hold nothing else safely.
+    NumPy's numbers become plain ones: only plain numbers are safe in a checkpoint.
     """
     for name in names:
         value = getattr(settings, name)
@@ -49,7 +49,7 @@ def share(settings, *names: str) -> None:
 
 
 def number(settings, name: str):
-    """A setting as a plain number of Python's; raises ValueError for anything else."""
+    """A setting as a plain Python number. Raises ValueError for anything else."""
     value = getattr(settings, name)
     value = value.item() if hasattr(value, "item") else value
     if not isinstance(value, Real):
@@ -59,7 +59,7 @@ def number(settings, name: str):
 
 
 def check_length(train_ids, val_ids, block_size: int) -> None:
-    """Raises TextError where a split is too short for one context and its targets."""
+    """Raises TextError if a split is too short for one context and its targets."""
     shortest = min(len(train_ids), len(val_ids))
     if shortest <= block_size:
         raise TextError(
@@ -70,7 +70,7 @@ def check_length(train_ids, val_ids, block_size: int) -> None:
 
 
 def check_model(config) -> None:
-    """Raises ValueError for a `model.GPTConfig` that is the shape of no GPT."""
+    """Raises ValueError for a `model.GPTConfig` that no GPT can have."""
     whole(config, "vocab_size", "block_size", "n_layer", "n_head", "n_embd")
     if config.n_embd % config.n_head:
         raise ValueError(
@@ -82,7 +82,7 @@ def check_model(config) -> None:
 
 
 def check_training(config) -> None:
-    """Raises ValueError for a `training.TrainConfig` that nothing can be trained with."""
+    """Raises ValueError for a `training.TrainConfig` that cannot train anything."""
     whole(config, "batch_size", "eval_interval")
     for name in ("grad_accum", "eval_batches"):
         if getattr(config, name) is not None:
@@ -103,11 +103,11 @@ def check_training(config) -> None:
 
 
 def check_sampling(temperature, top_k, top_p) -> None:
-    """Raises ValueError for a draw that makes no sense, and says what does."""
+    """Raises ValueError for sampling settings that make no sense; says what would."""
     if not (is_number(temperature) and 0 <= temperature < math.inf):
         raise ValueError(
-            "temperature must be a number from 0 (always the likeliest token) up: "
-            f"{temperature!r} is none"
+            "temperature must be a number, 0 (always the likeliest token) or more, "
+            f"not {temperature!r}"
         )
     if top_k is not None and not (is_whole(top_k) and top_k >= 1):
         raise ValueError(f"top_k must be a whole number from 1 up, or None for all: {top_k!r}")
@@ -124,9 +124,9 @@ def check_writing(max_new_tokens, seed) -> None:
 
 
 def check_prompt(prompt, known: int, vocab_size: int) -> None:
-    """Raises ValueError for a prompt that is no text, or a tokenizer of another model.
+    """Raises ValueError for a prompt that is not a text, or a tokenizer of another model.
 
-    known: symbols that the tokenizer has. vocab_size: symbols that the model has.
+    known: number of symbols of the tokenizer. vocab_size: number of symbols of the model.
     """
     if known != vocab_size:
         raise ValueError(
@@ -147,7 +147,7 @@ def check_scores(finite: bool) -> None:
 
 
 def is_number(value) -> bool:
-    """Python's numbers and NumPy's, not true and false, which count as 1 and 0 in Python."""
+    """Whether this is a number of Python or NumPy. True and False do not count as numbers."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
@@ -156,13 +156,13 @@ def is_whole(value) -> bool:
 
 
 def check_unknown(unknown: str) -> None:
-    """Raises ValueError for a way to treat unknown characters that does not exist."""
+    """Raises ValueError if there is no such way to treat unknown characters."""
     if unknown not in ("error", "drop", "replace"):
         raise ValueError(f'unknown must be "error", "drop" or "replace", not {unknown!r}')
 
 
 def check_ids(ids, vocab_size: int) -> list[int]:
-    """Ids, a list or a 1-D tensor, as plain numbers. Raises ValueError beyond the vocabulary."""
+    """Ids, a list or a 1-D tensor, as plain numbers. Raises ValueError if an id has no symbol."""
     plain = [int(i) for i in ids]
     wrong = [i for i in plain if not 0 <= i < vocab_size]
     if wrong:

@@ -10,9 +10,9 @@ from nanogpt_lib.shakespeare import fetch
 def load_corpus(path: str | Path | None = None) -> str:
     """Tiny Shakespeare, or the UTF-8 text in `path`, with newlines as "\\n".
 
-    Tiny Shakespeare is fetched once, checked by its sha256, and afterwards read from the disk:
-    see `sources`. Raises fetch.CorpusError where it cannot be had and TextError where `path`
-    is not a text.
+    Tiny Shakespeare is fetched once, checked by its sha256, and then read from the disk: see
+    `shakespeare.fetch`. Raises fetch.CorpusError if it cannot be obtained, and TextError if
+    `path` is not a text.
     """
     if path is None:
         return fetch.tiny_shakespeare().decode("ascii")
@@ -37,26 +37,26 @@ def read_text(path: Path) -> str:
         ) from None
     if "\0" in text:
         raise TextError(
-            f"{path} holds zero bytes: it is no text, or it is UTF-16. Save it as UTF-8"
+            f"{path} holds zero bytes: it is not a text, or it is UTF-16. Save it as UTF-8"
         )
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
-        raise TextError(f"{path} is empty or blank: give a text file of some thousand characters")
+        raise TextError(f"{path} is empty or blank: give a text of several thousand characters")
     return text
 
 
 def split(data, val_fraction: float = 0.1):
-    """The first 90% to train on, the rest to validate: a text, a list or a 1-D tensor.
+    """Splits a text, a list or a 1-D tensor: the first 90% to train on, the rest to validate.
 
-    Cut once, not shuffled: neighbouring characters share so much that a shuffled split would
-    leak the validation text into training. val_fraction: the rest's share, 0 to 1.
+    The data is cut once and not shuffled: neighbours are so alike that a shuffled split would
+    leak the validation text into training. val_fraction: the share of the rest, 0 to 1.
     """
     if not 0 <= val_fraction <= 1:
-        raise ValueError(f"val_fraction is a share from 0 to 1, not {val_fraction}")
+        raise ValueError(f"val_fraction must be a share from 0 to 1, not {val_fraction}")
     n = int(len(data) * (1 - val_fraction))
     return data[:n], data[n:]
 
 
 def fingerprint(text: str) -> str:
-    """The sha256 of a text in UTF-8: by it a resumed run knows that it has the same text."""
+    """The sha256 of a text in UTF-8. A resumed run uses it to check that the text is the same."""
     return hashlib.sha256(text.encode()).hexdigest()

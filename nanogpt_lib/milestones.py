@@ -13,15 +13,15 @@ from nanogpt_lib.tokenizer import CharTokenizer
 
 @dataclass(frozen=True)
 class Landmark:
-    """A loss worth knowing. The samples sound so from here on down to the next one."""
+    """A loss worth knowing. Samples sound like this from here down to the next one."""
 
     loss: float  # nats a character
     name: str
     sounds: str
 
 
-# What is read off samples of the recorded runs, and rounded: sounds have no sharp edges. The
-# first five lie at rungs of the ladder of Tiny Shakespeare, k = -1 to 3, and describe any text.
+# The losses come from samples of the recorded runs and are rounded: sounds have no sharp edges.
+# The first five are rungs of the ladder of Tiny Shakespeare, k = -1 to 3. They describe any text.
 VALIDATION = (
     Landmark(4.17, "knows nothing", "random symbols, rare ones as often as common ones"),
     Landmark(3.35, "letter frequencies", 'common letters and spaces, and soon the first "th"'),
@@ -62,8 +62,8 @@ class Reading:
         )
 
 
-# A fresh network guesses a little worse than evenly: so far above the first landmark it still
-# knows nothing. Everywhere else a hundredth counts as having arrived.
+# A fresh network is a little worse than an even guess. Up to 0.1 above the first landmark it
+# still knows nothing. At every other landmark, 0.01 above it is close enough.
 NEAR_START, NEAR = 0.1, 0.01
 
 
@@ -80,8 +80,8 @@ def read_loss(value: float, split: str, rungs=None) -> Reading:
     """Turns a loss into words.
 
     value: nats a character. split: "train" or "val"; the same number means different things.
-    rungs: rows of `ngram.ladder` of the text at hand; Tiny Shakespeare's if not given. Of any
-    other text only the landmarks at its own rungs are known.
+    rungs: rows of `ngram.ladder` for the text; Tiny Shakespeare's if not given. For any other
+    text, only the landmarks at its own rungs are known.
     """
     if split not in ("train", "val"):
         raise ValueError(f'split must be "train" or "val", not {split!r}')
@@ -113,7 +113,7 @@ def read_loss(value: float, split: str, rungs=None) -> Reading:
 
 
 def helpful(rungs) -> list[dict]:
-    """The rungs that are lower than all before them: more context than these only overfits."""
+    """The rungs that are lower than all before them. Any longer context only overfits."""
     lower: list[dict] = []
     for rung in rungs:
         if not lower or rung["loss"] < lower[-1]["loss"]:
@@ -122,13 +122,13 @@ def helpful(rungs) -> list[dict]:
 
 
 def is_shakespeare(rungs) -> bool:
-    """Whether this is the ladder of Tiny Shakespeare: its landmarks lie on it."""
+    """Whether this is the ladder of Tiny Shakespeare: the first landmarks are its rungs."""
     pairs = list(zip(rungs, VALIDATION[:N_RUNGS], strict=False))
     return len(pairs) == N_RUNGS and all(abs(a["loss"] - b.loss) < 0.02 for a, b in pairs)
 
 
 def own(rungs) -> list[Landmark]:
-    """The landmarks of a text of one's own: at the rungs of its ladder."""
+    """The landmarks of your own text: at the rungs of its ladder."""
     return [
         replace(VALIDATION[rung["k"] + 1], loss=rung["loss"])
         for rung in helpful(rungs)
@@ -137,7 +137,7 @@ def own(rungs) -> list[Landmark]:
 
 
 def beaten(value: float, rungs) -> str:
-    """Which rungs of the ladder a loss has left behind, as a sentence."""
+    """A sentence that says which rungs of the ladder a loss has beaten."""
     below = [rung for rung in helpful(rungs) if value < rung["loss"]]
     if not below:
         return "It beats no baseline."
@@ -161,7 +161,7 @@ class Verdict:
 
 
 def verdict(history) -> Verdict:
-    """Judges a curve: still learning, levelled off, or overfitting since which step.
+    """Judges a curve: still learning, levelled off, or overfitting, and since which step.
 
     history: evaluations with `step`, `train_loss` and `val_loss`, in order.
     """

@@ -1,14 +1,14 @@
 """A GPT-2-style decoder in plain PyTorch.
 
-Read it from top to bottom: attention, the small network that follows it, the block that joins
-the two, and the model that stacks the blocks.
+Read it from top to bottom: attention, the small network after it, the block that joins the
+two, and the model that stacks the blocks.
 
 Letters in the shape comments: `B` sequences in a batch, `T` tokens in a sequence, `C` = `n_embd`
 channels a token, `nh` = `n_head` heads, `hs` = `C / nh` channels a head, `V` = `vocab_size`.
 
 Sources: Vaswani et al. 2017, "Attention Is All You Need"; Radford et al. 2019, "Language Models
-are Unsupervised Multitask Learners" (GPT-2). Parameter names are GPT-2's, so that weights can be
-compared with any other implementation of it.
+are Unsupervised Multitask Learners" (GPT-2). The parameter names are GPT-2's, so you can compare
+the weights with any other implementation.
 """
 
 from __future__ import annotations  # KVCache is named before it is defined
@@ -33,14 +33,14 @@ class GPTConfig:
     n_head: int = 6
     n_embd: int = 384  # a multiple of n_head
     dropout: float = 0.0  # share of activations set to zero in training, against overfitting
-    bias: bool = True  # as in GPT-2; without them the model is a little smaller and no worse
+    bias: bool = True  # as in GPT-2; without biases the model is a little smaller and no worse
 
     def __post_init__(self):
         check_model(self)
 
 
 class CausalSelfAttention(nn.Module):
-    """Each token gathers from itself and the tokens before it what it finds relevant."""
+    """Each token gathers what is relevant to it, from itself and the tokens before it."""
 
     def __init__(self, config: GPTConfig):
         super().__init__()
@@ -65,16 +65,16 @@ class CausalSelfAttention(nn.Module):
                 raise ValueError("a cache that holds tokens takes one new token at a time")
             k, v = cache.append(k, v)  # each (B, nh, S, hs), S = past + T
         # softmax(q k^T / sqrt(hs)) v, in one fused kernel. A single new token may look at
-        # everything before it: there is nothing to mask.
+        # everything before it, so it needs no mask.
         p = self.dropout if self.training else 0.0
         y = F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=T > 1)  # (B, nh, T, hs)
         y = y.transpose(1, 2).reshape(B, T, C)  # the heads side by side again
         return self.resid_dropout(self.c_proj(y))  # (B, T, C)
 
     def weights(self, x: Tensor) -> Tensor:
-        """Who looks at whom: (B, T, C) -> (B, nh, T, T), each row sums to 1.
+        """Which token looks at which: (B, T, C) -> (B, nh, T, T), each row sums to 1.
 
-        The same sum that the fused kernel forms inside, written out to be looked at.
+        The fused kernel computes the same weights inside. Here you can see them.
         """
         q, k, _ = self.heads(x)
         scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))  # (B, nh, T, T)
@@ -83,7 +83,7 @@ class CausalSelfAttention(nn.Module):
 
 
 class MLP(nn.Module):
-    """What attention gathered is worked on here, each token by itself."""
+    """Works on what attention gathered, each token by itself."""
 
     def __init__(self, config: GPTConfig):
         super().__init__()
@@ -93,7 +93,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.c_fc(x)  # (B, T, 4C)
-        x = F.gelu(x)  # exact, where GPT-2 has a tanh within 0.0005 of it: faster on a CPU
+        x = F.gelu(x)  # exact; GPT-2 uses a tanh within 0.0005 of it, slower on a CPU
         return self.dropout(self.c_proj(x))  # (B, T, C)
 
 
@@ -114,12 +114,12 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """All parts of a GPT but its last, under the names that GPT-2 gave them."""
+    """All parts of a GPT except the last one, under the names that GPT-2 gave them."""
 
     def __init__(self, config: GPTConfig):
         super().__init__()
         self.wte = nn.Embedding(config.vocab_size, config.n_embd)  # what the token is
-        self.wpe = nn.Embedding(config.block_size, config.n_embd)  # where it stands
+        self.wpe = nn.Embedding(config.block_size, config.n_embd)  # where the token is
         self.drop = nn.Dropout(config.dropout)
         self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.n_embd, bias=config.bias)
@@ -133,7 +133,7 @@ class GPT(nn.Module):
         self.config = config
         self.transformer = Transformer(config)
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
-        # One matrix reads tokens and writes them (Press & Wolf 2017, arXiv:1608.05859).
+        # The same matrix reads and writes tokens (Press & Wolf 2017, arXiv:1608.05859).
         self.lm_head.weight = self.transformer.wte.weight
         self.apply(self._init_weights)
 
@@ -144,13 +144,13 @@ class GPT(nn.Module):
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
         if isinstance(module, (CausalSelfAttention, MLP)):
-            # 2 n_layer results are added to the stream: scaled so, their sum keeps its size.
+            # 2 n_layer results are added to the stream. This scale keeps the size of their sum.
             # `apply` visits children first, so this overrides the 0.02 above.
             std = 0.02 / math.sqrt(2 * self.config.n_layer)
             nn.init.normal_(module.c_proj.weight, mean=0.0, std=std)
 
     def embed(self, idx: Tensor, start: int = 0) -> Tensor:
-        """Ids (B, T), the first of them at position `start`, to vectors (B, T, C)."""
+        """Ids (B, T) to vectors (B, T, C). The first id is at position `start`."""
         T, block_size = idx.size(1), self.config.block_size
         if start + T > block_size:
             raise ValueError(f"{start + T} tokens do not fit the context of {block_size}")
@@ -164,10 +164,10 @@ class GPT(nn.Module):
         """Predicts the next token at every position.
 
         idx: int64 (B, T) with T <= block_size. targets: int64 (B, T), the token that really
-        came next at each position. caches: one KVCache a layer, to read on where they stop.
+        came next at each position. caches: one KVCache a layer, to continue from their end.
 
         Returns logits (B, T, V), and the loss: the mean cross-entropy in nats a token, a
-        scalar, or None without targets. Raises ValueError where the context is too long.
+        scalar, or None without targets. Raises ValueError if the context is too long.
         """
         x = self.embed(idx, start=len(caches[0]) if caches else 0)  # (B, T, C)
         for i, block in enumerate(self.transformer.h):
@@ -186,26 +186,26 @@ class GPT(nn.Module):
     def attention(self, idx: Tensor) -> Tensor:
         """Every layer's attention weights: int64 (B, T) -> float (n_layer, B, nh, T, T).
 
-        Call `eval()` on a model that was in training: dropout would blur what the layers read.
+        After training, call `eval()` on the model first: dropout would blur the result.
         """
         x = self.embed(idx)  # (B, T, C)
         maps = []
         for block in self.transformer.h:
-            assert isinstance(block, Block)  # a ModuleList does not tell what it holds
+            assert isinstance(block, Block)  # for type checkers: a ModuleList hides its types
             maps.append(block.attn.weights(block.ln_1(x)))  # (B, nh, T, T)
             x = block(x)
         return torch.stack(maps)
 
     def num_params(self) -> int:
-        """How many numbers are learnt; the tied matrix counts once, the positions too."""
+        """The number of learnt parameters. The tied matrix counts once; positions count too."""
         return sum(p.numel() for p in self.parameters())
 
 
 class KVCache:
-    """The keys and values one layer has computed so far.
+    """The keys and values that one layer has computed so far.
 
-    A token's key and value never change once it is read, because it sees only its past. Keeping
-    them means that a new token costs one row of attention instead of the whole square.
+    A token sees only its past, so its key and value never change once it is read. If they are
+    kept, a new token costs one row of attention instead of the whole square.
     """
 
     def __init__(self):

@@ -30,9 +30,9 @@ def generate(
 ):
     """The prompt and what the model writes after it.
 
-    prompt: a text, or a list of texts that are continued side by side. The other settings are
-    those of `stream`. Returns a text, or a list of them. With a seed, text number i of a list is
-    what prompt number i alone gives with seed + i.
+    prompt: a text, or a list of texts to continue side by side. The other settings are those of
+    `stream`. Returns a text, or a list of them. With a seed, text number i of a list is the text
+    that prompt number i gives alone with seed + i.
     """
     prompts = list(prompt) if isinstance(prompt, (list, tuple)) else [prompt]
     if not prompts:
@@ -67,20 +67,20 @@ def stream(
     unknown: str = "error",
     use_cache: bool = True,
 ) -> Iterator[str]:
-    """Yields what the model writes after the prompt, one token at a time, as soon as it is there.
+    """Yields what the model writes after the prompt, each token as soon as it is drawn.
 
     temperature: scores are divided by it. Below 1 is bolder, above 1 wilder, 0 is greedy.
     top_k: only the k likeliest tokens are in the draw; None means all.
-    top_p: only the likeliest tokens that together reach this probability are in the draw
+    top_p: only the likeliest tokens that together have this probability are in the draw
         (nucleus sampling, Holtzman et al. 2019, arXiv:1904.09751).
-    greedy: always take the likeliest token; no chance, no seed.
+    greedy: always take the likeliest token. Nothing is random, so the seed has no effect.
     seed: the same seed and settings give the same text.
     unknown: what to do with characters of the prompt that the model does not know; see
         `CharTokenizer.encode`.
-    use_cache: keep keys and values instead of computing them again; the same text, sooner.
+    use_cache: keep keys and values and do not compute them again. The text is the same.
 
-    An empty prompt starts from a newline. What no longer fits the context is forgotten, a
-    quarter of the context at a time. Raises ValueError for settings that make no sense.
+    An empty prompt starts from a newline. If the text no longer fits the context, the oldest
+    quarter of the context is forgotten. Raises ValueError for settings that make no sense.
     """
     temperature = 0 if greedy else temperature
     rows = begin(
@@ -93,17 +93,17 @@ def stream(
 def probabilities(
     logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
 ) -> Tensor:
-    """Scores to probabilities of being drawn: float (..., V) -> (..., V), rows sum to 1.
+    """Scores to the probabilities of the draw: float (..., V) -> (..., V), rows sum to 1.
 
-    In this order: temperature, top-k, top-p; a temperature of 0 leaves the likeliest token only.
+    In this order: temperature, top-k, top-p. Temperature 0 keeps only the likeliest token.
     """
     check_sampling(temperature, top_k, top_p)
     logits = logits.float()
     check_scores(bool(torch.isfinite(logits).all()))
     if temperature == 0:
         top_k, temperature = 1, 1.0
-    temperature = min(max(float(temperature), 1e-30), 1e30)  # float32 can hold little beyond
-    logits, order = logits.sort(dim=-1, descending=True, stable=True)  # of equals the first leads
+    temperature = min(max(float(temperature), 1e-30), 1e30)  # float32 can hold little more
+    logits, order = logits.sort(dim=-1, descending=True, stable=True)  # ties: the first leads
     logits = (logits - logits[..., :1]) / temperature  # the largest is 0: no overflow
     if top_k is not None and top_k < logits.size(-1):
         logits[..., top_k:] = -math.inf
@@ -114,13 +114,13 @@ def probabilities(
         out[..., 0] = False  # the likeliest always stays
         chance = chance.masked_fill(out, 0.0)
         chance = chance / chance.sum(-1, keepdim=True)
-    return torch.zeros_like(chance).scatter(-1, order, chance)  # each back in its token's place
+    return torch.zeros_like(chance).scatter(-1, order, chance)  # each back at its token's place
 
 
 def begin(
     model, tokenizer, prompts, max_new_tokens, temperature, top_k, top_p, seed, unknown
 ) -> list[list[int]]:
-    """The prompts' ids. Checks everything, so that errors come before the first token."""
+    """The prompts' ids. It checks everything, so errors come before the first token."""
     check_sampling(temperature, top_k, top_p)
     check_writing(max_new_tokens, seed)
     V = model.config.vocab_size
@@ -130,7 +130,7 @@ def begin(
 
 
 def encode_prompt(model, tokenizer, text: str, unknown: str) -> list[int]:
-    """A prompt's ids: never empty, and with a word about what the model will not see."""
+    """A prompt's ids, never empty. It warns about tokens that the model will not see."""
     check_prompt(text, tokenizer.vocab_size, model.config.vocab_size)
     block_size = model.config.block_size
     ids = tokenizer.encode(text, unknown=unknown)
@@ -149,8 +149,8 @@ def encode_prompt(model, tokenizer, text: str, unknown: str) -> list[int]:
 def window_start(length: int, block_size: int) -> int:
     """Where the context begins when `length` tokens have been read.
 
-    Once the context is full, its oldest quarter is forgotten at once. Sliding by one token would
-    move every token to another position, and so make all that the cache holds wrong each time.
+    When the context is full, its oldest quarter is forgotten at once. Sliding by one token would
+    move every token to another position, so the whole cache would be wrong each time.
     """
     hop = max(1, block_size // 4)
     return math.ceil(max(0, length - block_size) / hop) * hop
@@ -161,12 +161,12 @@ def continuations(
 ) -> Iterator[list[int | None]]:
     """Continues rows of ids side by side; yields one column of new tokens at a time.
 
-    Rows may differ in length: a row whose prompt is not over takes its own next token (its place
-    in the column is None), the others draw theirs. settings: see `stream`.
+    Rows may differ in length. A row whose prompt has not ended takes its own next token, and its
+    place in the column is None. The other rows draw a token. settings: see `stream`.
     """
-    dice = [torch.Generator() for _ in rows]  # one a row: a row's text depends on no other
-    for i, die in enumerate(dice):
-        die.seed() if seed is None else die.manual_seed(int(seed) + i)
+    generators = [torch.Generator() for _ in rows]  # one a row, so no row depends on another
+    for i, generator in enumerate(generators):
+        generator.seed() if seed is None else generator.manual_seed(int(seed) + i)
 
     block_size = model.config.block_size
     length = min(len(row) for row in rows)
@@ -177,14 +177,14 @@ def continuations(
         if start != window_start(length, block_size):  # at first, and when it hops
             start, read = window_start(length, block_size), 0
             caches = model.new_caches() if use_cache else None
-        window = text[:, start + read :]  # (B, T): what the caches lack
+        window = text[:, start + read :]  # (B, T): tokens not yet in the caches
         chance = probabilities(next_scores(model, window, caches), temperature, top_k, top_p)
         read = length - start if use_cache else 0
-        drawn: list[int | None] = []  # None where the prompt goes on, and where a row is done
-        for row, p, die in zip(rows, chance, dice, strict=True):
+        drawn: list[int | None] = []  # None: the prompt goes on, or the row is done
+        for row, p, generator in zip(rows, chance, generators, strict=True):
             writes = len(row) <= length < len(row) + max_new_tokens
-            drawn.append(int(torch.multinomial(p, 1, generator=die)) if writes else None)
-        pairs = zip(rows, drawn, strict=True)  # a row that is done waits for the others with 0
+            drawn.append(int(torch.multinomial(p, 1, generator=generator)) if writes else None)
+        pairs = zip(rows, drawn, strict=True)  # a finished row is filled with 0
         column = [row[length] if length < len(row) else token or 0 for row, token in pairs]
         text = torch.cat((text, torch.tensor(column)[:, None]), dim=1)  # (B, length + 1)
         length += 1
@@ -201,9 +201,9 @@ def next_scores(model, window: Tensor, caches) -> Tensor:
 
 @contextmanager
 def dropout_off(model):
-    """Inside, the model is in evaluation mode; afterwards it is as it was.
+    """Puts the model in evaluation mode inside the block, and back to its mode afterwards.
 
-    A stream does so for each token alone: whoever leaves it halfway finds the model unchanged.
+    A stream does this for each token: if you leave the stream halfway, the model is unchanged.
     """
     was_training = model.training
     if was_training:

@@ -4,17 +4,17 @@ from collections import Counter
 
 from nanogpt_lib.checks import check_ids, check_unknown, never_seen
 
-UNKNOWN = "\ufffd"  # Unicode's own replacement character stands for whatever was capped away
+UNKNOWN = "\ufffd"  # Unicode's replacement character: it stands for all symbols beyond the cap
 
-# Beyond this the embedding outgrows the model and most symbols occur too seldom to be learnt.
+# With more symbols the embedding outgrows the model, and most are too rare to be learnt.
 MAX_SYMBOLS = 4096
 
 
 class CharTokenizer:
     """Gives every character of a text a number, in the order of Unicode.
 
-    symbols: the distinct characters; a symbol's id is its place. Where U+FFFD is among them it
-    is the unknown symbol, and `encode` uses it for characters that are not.
+    symbols: the distinct characters; a symbol's id is its place. If U+FFFD is one of them, it is
+    the unknown symbol, and `encode` uses it for characters that are not among the symbols.
     """
 
     def __init__(self, symbols: str):
@@ -22,7 +22,7 @@ class CharTokenizer:
             raise ValueError("a tokenizer needs at least one symbol: was the text empty?")
         if len(set(symbols)) != len(symbols):
             raise ValueError(
-                "each symbol may stand only once; CharTokenizer.train(text) makes the tokenizer "
+                "each symbol may occur only once; CharTokenizer.train(text) makes the tokenizer "
                 "of a text"
             )
         self.symbols = symbols
@@ -32,8 +32,8 @@ class CharTokenizer:
     def train(cls, text: str, max_symbols: int | None = None) -> "CharTokenizer":
         """The tokenizer of a text: its distinct characters, sorted.
 
-        max_symbols: keep only so many, the most frequent ones and an unknown symbol for the
-        rest. Raises ValueError where the text has over 4,096 distinct characters and no cap.
+        max_symbols: the largest number of symbols. The most frequent characters are kept; one
+        unknown symbol stands for the rest. Raises ValueError if there are over 4,096 and no cap.
         """
         counts = Counter(text)
         if max_symbols is None and len(counts) > MAX_SYMBOLS:
@@ -58,9 +58,9 @@ class CharTokenizer:
         """Characters to ids.
 
         unknown: what happens to characters that the tokenizer does not know. "error" raises a
-        ValueError that names them, "drop" leaves them out, "replace" puts the unknown symbol
-        in their place (or a space, or symbol 0, where the tokenizer has no unknown symbol).
-        A tokenizer that has an unknown symbol uses it instead of raising.
+        ValueError that names them. "drop" leaves them out. "replace" puts the unknown symbol in
+        their place (or a space, or symbol 0, if the tokenizer has no unknown symbol). A
+        tokenizer that has an unknown symbol uses it instead of raising.
         """
         check_unknown(unknown)
         if unknown == "drop":
@@ -74,7 +74,7 @@ class CharTokenizer:
             raise never_seen(text, self.symbols) from None
 
     def decode(self, ids) -> str:
-        """Ids, a list or a 1-D tensor of integers, to text. Raises ValueError beyond the end."""
+        """Ids, a list or a 1-D tensor, to text. Raises ValueError if an id has no symbol."""
         return "".join(self.symbols[i] for i in check_ids(ids, self.vocab_size))
 
     def to_dict(self) -> dict:

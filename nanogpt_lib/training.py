@@ -1,8 +1,8 @@
 """The training loop, and what it needs: a schedule, an optimiser, an evaluation.
 
-Read `train` and `step` first: they are the loop of notebook 04. Whatever else happens on the way
-(progress, plots, samples, records, checkpoints) is a `Callback`. How a batch that is too large for
-the memory still gives its gradients stands in `machine.gradients`.
+Read `train` and `step` first: they are the loop of notebook 04. Everything else (progress, plots,
+samples, records, checkpoints) is a `Callback`. `machine.gradients` handles batches that are too
+large for the memory.
 """
 
 import math
@@ -28,7 +28,7 @@ class TrainConfig:
 
     max_steps: int = 5000  # optimiser steps; the cosine ends here
     batch_size: int = 64  # sequences a step
-    grad_accum: int | None = None  # parts a batch is computed in; None: `new_run` chooses them
+    grad_accum: int | None = None  # number of parts of a batch; None: `new_run` chooses it
     learning_rate: float = 1e-3  # the highest, after the warm-up; small models tolerate more
     min_lr: float = 1e-4  # where the cosine ends; a tenth is usual
     warmup_steps: int = 100  # the first gradients of a random model are wild: start gently
@@ -40,7 +40,7 @@ class TrainConfig:
     eval_batches: int | None = 20  # batches in a quick evaluation; None means the whole split
     max_seconds: float | None = None  # a time limit; `TimeBudget` fits the cosine to it
     compile: bool = False  # torch.compile: faster on recent GPUs, and needs a C++ compiler
-    seed: int = 1337  # of the batches
+    seed: int = 1337  # for the batches
 
     def __post_init__(self):
         check_training(self)
@@ -52,8 +52,8 @@ class Evaluation:
 
     step: int  # optimiser steps done
     tokens: int  # tokens trained on
-    seconds: float  # since the run began, pauses between resumptions left out
-    lr: float  # of the step to come
+    seconds: float  # since the run began, without the pauses before each resumption
+    lr: float  # of the next step
     train_loss: float
     val_loss: float
     sample: str | None = None  # what the model wrote here, if a callback asked it to
@@ -61,7 +61,7 @@ class Evaluation:
 
 @dataclass
 class Run:
-    """A training run as it stands: what `train` works on and callbacks look at."""
+    """The current state of a training run: `train` works on it, and callbacks look at it."""
 
     model: GPT
     config: TrainConfig
@@ -96,7 +96,7 @@ def lr_at(step: int, config: TrainConfig) -> float:
 
     Source: Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts.
     """
-    warmup = min(config.warmup_steps, config.max_steps // 4)  # a short run warms up shortly
+    warmup = min(config.warmup_steps, config.max_steps // 4)  # a short run has a short warm-up
     if step < warmup:
         return config.learning_rate * (step + 1) / warmup
     progress = (step - warmup) / max(1, config.max_steps - warmup)  # 0 to 1
@@ -107,7 +107,7 @@ def lr_at(step: int, config: TrainConfig) -> float:
 def make_optimizer(model: GPT, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) with weight decay on matrices only.
 
-    Biases and norms are few and set scales; pulling them to zero helps nothing.
+    Biases and norms are few, and they set scales. Pulling them to zero would not help.
     """
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     others = [p for p in model.parameters() if p.dim() < 2]
@@ -123,12 +123,12 @@ def make_optimizer(model: GPT, config: TrainConfig) -> torch.optim.AdamW:
 def evaluate(
     model, ids, n_batches: int | None = None, batch_size: int = 64, compute: Compute | None = None
 ) -> float:
-    """The mean loss, in nats a token, over a text; dropout off.
+    """The mean loss over a text, in nats a token, without dropout.
 
     ids: int64 (N,) on the model's device. The text is cut into windows of block_size that do
-    not overlap. n_batches: None looks at every token but the first, which is the headline
-    figure; a number looks at so many batches of windows, evenly spread and the same at every
-    call, which is the quick estimate. compute: for its precision; float32 if not given.
+    not overlap. n_batches: None uses every token except the first; this is the headline figure.
+    A number uses that number of batches, evenly spread and the same at every call; this is the
+    quick estimate. compute: gives the precision; float32 if not given.
     """
     T = model.config.block_size
     n = (len(ids) - 1) // T  # whole windows
@@ -158,8 +158,8 @@ def evaluate(
 def new_run(model, train_ids, val_ids, config: TrainConfig, compute: Compute | None = None) -> Run:
     """Everything a run needs, before its first step.
 
-    train_ids, val_ids: int64 (N,). compute: where and how precisely; chosen here if not given.
-    The model is moved there and checked for leaks of the future; a choice that leaks is replaced.
+    train_ids, val_ids: int64 (N,). compute: device and precision; chosen here if not given. The
+    model is moved there and checked for leaks of the future. A choice that leaks is replaced.
     Raises checks.TextError if a split is shorter than a context.
     """
     T = model.config.block_size
@@ -170,7 +170,7 @@ def new_run(model, train_ids, val_ids, config: TrainConfig, compute: Compute | N
     grad_accum = config.grad_accum or parts(model.config, config.batch_size, compute.device)
     return Run(
         model=model,
-        # A copy: the run may adapt it, to less memory or less time.
+        # A copy: the run may change it if memory or time is short.
         config=replace(config, grad_accum=grad_accum),
         compute=compute,
         train_ids=train_ids,
@@ -183,19 +183,19 @@ def new_run(model, train_ids, val_ids, config: TrainConfig, compute: Compute | N
 
 
 class Callback:
-    """Does nothing; derive from it and override what you need."""
+    """Does nothing. Make a subclass and override what you need."""
 
     def on_start(self, run: Run) -> None:
-        """Before the first step of this call of `train`, also when it resumes."""
+        """Before the first step of this call of `train`, also when a run resumes."""
 
     def on_step(self, run: Run) -> None:
         """After each step."""
 
     def on_eval(self, run: Run) -> None:
-        """After each evaluation; it is `run.history[-1]`."""
+        """After each evaluation. The new one is `run.history[-1]`."""
 
     def on_end(self, run: Run) -> None:
-        """After the last step; `run.stopped` says why it was the last."""
+        """After the last step. `run.stopped` says why the run stopped."""
 
 
 def train(run: Run, callbacks: Sequence[Callback] = ()) -> Run:
@@ -246,7 +246,7 @@ def step(run: Run) -> None:
 
 
 def evaluation_is_due(run: Run) -> bool:
-    """At every eval_interval-th step and at the end; not twice at the same step."""
+    """True every eval_interval steps and at the end, but only once at a step."""
     if run.history and run.history[-1].step == run.step:
         return False
     at_end = run.step >= run.config.max_steps or out_of_time(run)
@@ -254,9 +254,9 @@ def evaluation_is_due(run: Run) -> bool:
 
 
 def measure(run: Run) -> Evaluation:
-    """Both losses as they stand."""
+    """Both losses at this step."""
     n, T = run.config.eval_batches, run.model.config.block_size
-    n = n or math.ceil(len(run.val_ids) / T / 64)  # from the training text as many as there are
+    n = n or math.ceil(len(run.val_ids) / T / 64)  # the same number from the training text
     return Evaluation(
         step=run.step,
         tokens=run.tokens,
@@ -274,7 +274,7 @@ def out_of_time(run: Run) -> bool:
 def reason_to_stop(run: Run, stop: StopSign) -> str | None:
     """One of four reasons to stop, or None to go on."""
     if run.history and not math.isfinite(run.history[-1].val_loss):
-        return "diverged"  # weights that are NaN stay so
+        return "diverged"  # weights that are NaN stay NaN
     if run.step >= run.config.max_steps:
         return "finished"
     if out_of_time(run):
