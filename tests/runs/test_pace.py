@@ -66,7 +66,8 @@ def test_the_plan_fits_the_time_on_any_machine(minutes, speed):
     preset, seconds = planned(minutes, speed)
     t = preset.train
     assert t.max_steps >= 1 and 0 < t.max_seconds <= minutes * 60
-    assert 0.8 * preset.enough <= t.max_steps <= preset.most
+    # At least half of the time is for training, 0.93 of that for steps; the rest is evaluation.
+    assert 0.46 * preset.enough <= t.max_steps + 1 and t.max_steps <= preset.most
     share, _ = evaluation_share(preset)
     assume(share < 0.1)  # the shortest runs are left to TimeBudget
     assert t.max_steps == 1 or t.max_steps * seconds / (1 - share) <= minutes * 60
