@@ -12,14 +12,14 @@ from nanogpt_lib.machine.paths import runs_dir, way_to_the_course
 
 BEGAN = time.perf_counter()  # `--minutes` counts from here; this clock never jumps
 
-# PyTorch is imported inside the commands: `--help` and typing errors answer at once.
+# PyTorch is imported inside the commands, so `--help` and typing errors get an answer at once.
 
 EPILOG = """\
 first steps:
   nanogpt doctor                    is this machine ready?
   nanogpt train                     train a small GPT on Shakespeare, a minute or two
   nanogpt sample --prompt "ROMEO:"  let it write
-  nanogpt train --minutes 8         the best that this machine can do in 8 minutes
+  nanogpt train --minutes 8         the best model this machine can train in 8 minutes
   nanogpt train --text my.txt       your own text
   nanogpt replay                    watch a recorded run in a minute
   nanogpt compare                   all your runs on one plot
@@ -57,50 +57,52 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
     train.add_argument("--preset", help="smoke, pocket (the default), laptop or workshop")
     train.add_argument(
-        "--minutes", type=float, help="fill this time: with the preset named, or the best one"
+        "--minutes", type=float, help="train for this time (default preset: the best for it)"
     )
     train.add_argument(
         "--out", type=Path, metavar="DIR", help="run folder (default: a new one in runs/)"
     )
     train.add_argument("--steps", type=int, help="optimiser steps")
     train.add_argument("--batch-size", type=int, help="sequences a step")
-    train.add_argument("--grad-accum", type=int, help="parts of a batch; more need less memory")
-    train.add_argument("--lr", type=float, help="highest learning rate; ends at a tenth of it")
+    train.add_argument("--grad-accum", type=int, help="parts of a batch; more parts, less memory")
+    train.add_argument("--lr", type=float, help="highest learning rate; the last is a tenth of it")
     train.add_argument("--dropout", type=float, help="share of activations dropped in training")
     train.add_argument("--eval-interval", type=int, help="steps between evaluations")
-    train.add_argument("--seed", type=int, help="of weights and batches")
-    train.add_argument("--compile", action="store_true", help="use torch.compile where it works")
-    train.add_argument("--max-symbols", type=int, help="cap on distinct characters of the text")
+    train.add_argument("--seed", type=int, help="seed for weights and batches")
+    train.add_argument("--compile", action="store_true", help="use torch.compile if it works here")
+    train.add_argument("--max-symbols", type=int, help="largest number of distinct characters")
     add_copy(train)
 
-    resume = command(run_resume, "go on with an interrupted run, exactly where it was")
+    resume = command(run_resume, "continue an interrupted run exactly where it stopped")
     add_run(resume)
-    add_text(resume, "where the run's text is now, if it has moved")
+    add_text(resume, "the new place of the run's text, if it has moved")
     add_device(resume)
-    resume.add_argument("--more-steps", type=int, default=0, help="train so much longer")
+    resume.add_argument("--more-steps", type=int, default=0, help="number of steps to add")
     add_copy(resume)
 
     sample = command(run_sample, "let a trained model write")
-    add_run(sample, ', or "pocket", which comes trained')
+    add_run(sample, ', or "pocket", a trained model that comes with the kit')
     sample.add_argument("--prompt", default="", help="text to continue (\\n is a new line)")
-    sample.add_argument("-n", "--tokens", type=int, default=500, help="how many (default 500)")
-    sample.add_argument("--temperature", type=float, default=0.7, help="0 greedy, 1 as learnt")
+    sample.add_argument("-n", "--tokens", type=int, default=500, help="number of new tokens (500)")
+    sample.add_argument("--temperature", type=float, default=0.7, help="0: greedy, 1: as learnt")
     sample.add_argument(
-        "--top-k", type=k_or_all, default=40, help="draw from the k likeliest only (40), or all"
+        "--top-k", type=k_or_all, default=40, help="draw only from the k likeliest (40), or all"
     )
     sample.add_argument("--top-p", type=float, help="draw from the likeliest up to probability p")
-    sample.add_argument("--greedy", action="store_true", help="always the likeliest")
+    sample.add_argument("--greedy", action="store_true", help="always take the likeliest")
     sample.add_argument("--seed", type=int, help="the same seed gives the same text")
     sample.add_argument(
         "--unknown",
         default="error",
         choices=("error", "drop", "replace"),
-        help="characters of the prompt that the model does not know",
+        help="what to do with characters of the prompt that the model does not know",
     )
-    sample.add_argument("--no-cache", action="store_true", help="compute keys and values anew")
+    sample.add_argument(
+        "--no-cache", action="store_true", help="compute keys and values again for each token"
+    )
 
     export = command(run_export, "write a model and its tokenizer for the transformers library")
-    add_run(export, ', or a checkpoint, or "pocket", which comes trained')
+    add_run(export, ', or a checkpoint, or "pocket", a trained model that comes with the kit')
     export.add_argument("--to", type=Path, required=True, metavar="DIR", help="a new folder")
 
     plot = command(run_plot, "draw a run's curve again from its record")
@@ -114,35 +116,35 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="RUN",
         help="run folder, record file or name of a recorded run (default: pocket)",
     )
-    replay.add_argument("--list", action="store_true", help="name the recorded runs and stop")
-    replay.add_argument("--seconds", type=float, help="how long it takes (default: a minute)")
-    replay.add_argument("--speed", type=float, help="instead: times as fast as it really was")
-    replay.add_argument("--linger", type=float, help="seconds to stay at a landmark (default 2)")
+    replay.add_argument("--list", action="store_true", help="list the recorded runs and stop")
+    replay.add_argument("--seconds", type=float, help="length of the replay (default: a minute)")
+    replay.add_argument("--speed", type=float, help="instead: times the speed of the real run")
+    replay.add_argument("--linger", type=float, help="seconds to wait at a landmark (default 2)")
 
     compare = command(run_compare, "put many runs on one plot and in one table, the best first")
     compare.epilog = (
-        "A class board: everybody copies run.jsonl out of the run folder, calls it by their own "
-        "name (alice.jsonl) and hands it in; then compare the folder that holds them all."
+        "A class board: everybody copies run.jsonl from the run folder, gives the copy their own "
+        "name (alice.jsonl) and hands it in. Then compare the folder that holds all copies."
     )
     compare.add_argument(
         "records",
         nargs="*",
         metavar="RUN",
-        help="run folders, record files, names of recorded runs, or folders of these, searched "
-        "deeply (default: runs)",
+        help="run folders, record files, names of recorded runs, or folders that hold these at any "
+        "depth (default: runs)",
     )
     compare.add_argument(
         "--by",
         default="tokens",
         choices=("tokens", "steps", "seconds"),
-        help="what the curves are drawn over (default: tokens)",
+        help="the horizontal axis of the curves (default: tokens)",
     )
     compare.add_argument(
         "--out",
         type=Path,
         default=Path("compare.png"),
         metavar="FILE",
-        help="where the picture goes (default: compare.png)",
+        help="file for the picture (default: compare.png)",
     )
     return parser
 
@@ -164,7 +166,7 @@ def add_copy(parser):
         "--copy-to",
         type=Path,
         metavar="DIR",
-        help="keep a copy there at each evaluation; `resume` goes on from it, too",
+        help="keep a copy of the run there at each evaluation; `resume` can continue from it",
     )
 
 
@@ -179,7 +181,7 @@ def add_run(parser, more=""):
 
 
 def newest_run() -> Path:
-    """The run folder under `runs_dir()` that was written to last."""
+    """The run folder in `runs_dir()` that changed last."""
     folders = [path.parent for path in runs_dir().glob("*/run.jsonl")]
     if not folders:
         raise ValueError(f"there is no run in {runs_dir()} yet: `nanogpt train` makes one")
@@ -199,7 +201,7 @@ def run_data(args) -> int:
 
     data = prepare(args.text)
     if args.text is None:
-        print(f"Tiny Shakespeare is at {data_dir() / FILE_NAME}, and it is right.")
+        print(f"Tiny Shakespeare is at {data_dir() / FILE_NAME}, and its sha256 is correct.")
     about = data.about
     print(f"{about['train_tokens']:,} characters to train on, {about['val_tokens']:,} to validate;")
     print(f"{data.tokenizer.vocab_size} distinct: {data.tokenizer.symbols!r}")
@@ -257,7 +259,7 @@ def run_train(args) -> int:
 
 
 def as_typed(args) -> str:
-    """The command, for the record of its run: without the folders of this machine."""
+    """The command for the run's record, without the folders of this machine."""
     import shlex
 
     defaults = vars(build_parser().parse_args([args.command]))
@@ -327,7 +329,7 @@ def run_sample(args) -> int:
         unknown=args.unknown,
         use_cache=not args.no_cache,
     )
-    print(prompt + next(pieces, ""), end="", flush=True)  # nothing where the settings are wrong
+    print(prompt + next(pieces, ""), end="", flush=True)  # no output if a setting is wrong
     for piece in pieces:
         print(piece, end="", flush=True)
     print()
@@ -365,7 +367,7 @@ def run_replay(args) -> int:
 
 
 def list_recorded() -> int:
-    """The recorded runs that come with the library, a line each."""
+    """Prints the recorded runs that come with the library, one a line."""
     from nanogpt_lib.runs import catalogue, untrusted
     from nanogpt_lib.runs.wording import duration
 
@@ -387,12 +389,12 @@ def run_compare(args) -> int:
 
 
 def note(message, category, filename, lineno, file=None, line=None):
-    """Warnings as one line for people, without the line of code that gave them."""
+    """Prints a warning on one line, without the line of code that caused it."""
     print(f"note: {message}", file=sys.stderr)
 
 
 def main(argv=None) -> int:
-    for stream in (sys.stdout, sys.stderr):  # Windows would choke on most of the world's letters
+    for stream in (sys.stdout, sys.stderr):  # Windows' default fails on most of the world's letters
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="replace")
     parser = build_parser()
@@ -408,8 +410,8 @@ def main(argv=None) -> int:
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # whoever reads the output has seen enough, as in `... | head`
-        sys.stdout = None  # what is left in it cannot be written at the end either
+    except BrokenPipeError:  # the reader of the output has ended, as in `... | head`
+        sys.stdout = None  # or Python would fail again at exit, writing the rest
         return 1
     except (ValueError, OSError, RuntimeError) as error:
         print(f"nanogpt: {error}", file=sys.stderr)

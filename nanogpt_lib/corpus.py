@@ -41,7 +41,7 @@ def read_text(path: Path) -> str:
         )
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
-        raise TextError(f"{path} is empty or blank: give a text of several thousand characters")
+        raise TextError(f"{path} is empty or blank: give a text file of 1,000 characters or more")
     return text
 
 

@@ -1,1 +1,1 @@
-"""What stands between an idea and a computer."""
+"""What the library needs from the machine: devices, memory, files and folders."""

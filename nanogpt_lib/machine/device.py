@@ -1,7 +1,7 @@
 """Which device computes, in which precision, and why.
 
-The choice goes by capability: whether a real operation works, and what the hardware multiplies. It
-does not go by time: a busy machine would choose otherwise, and get other numbers.
+The choice depends on capability: does a real operation work, and what does the hardware multiply?
+It does not depend on time: a busy machine would make another choice, and get other numbers.
 """
 
 from contextlib import nullcontext
@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
-CPUINFO = Path("/proc/cpuinfo")  # what Linux says of the processor
-# Processor flags, as Linux names them, of instructions that multiply bfloat16. The last is Arm's.
+CPUINFO = Path("/proc/cpuinfo")  # what Linux says about the processor
+# Linux's names for the processor flags of bfloat16 multiplication. The last one is Arm's.
 INSTRUCTIONS = {"avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX", "bf16": "Arm BF16"}
-# From this n_embd on bfloat16 pays on such a processor. Whole steps on two cores of an AMD EPYC
-# with AVX512-BF16 took 1.3 of float32's time at width 48, 0.77 at 128 and 0.24 at 384.
+# From this n_embd on, bfloat16 is faster on such a processor. Whole steps on two cores of an AMD
+# EPYC with AVX512-BF16 took 1.3 of float32's time at width 48, 0.77 at 128 and 0.24 at 384.
 NARROWEST = 128
 
 
@@ -22,8 +22,8 @@ NARROWEST = 128
 class Compute:
     """A device, the precision of its matrix products, and the reason in one sentence.
 
-    Weights and optimiser state are float32 in any case ("mixed precision", Micikevicius et al.
-    2017, arXiv:1710.03740); `dtype` is what autocast uses inside.
+    Weights and optimiser state are always float32 ("mixed precision", Micikevicius et al. 2017,
+    arXiv:1710.03740). `dtype` is the precision that autocast uses inside.
     """
 
     device: torch.device
@@ -37,7 +37,7 @@ class Compute:
         return torch.autocast(self.device.type, self.dtype)
 
     def scaler(self) -> torch.amp.GradScaler:
-        """Scales the loss where gradients would vanish in float16's narrow range; else idle."""
+        """Scales the loss for float16, whose narrow range would lose small gradients; else idle."""
         return torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
 
     @property
@@ -53,9 +53,9 @@ def pick_compute(device: str = "auto", dtype: str = "auto", width: int = 384) ->
     """Chooses device and precision, and says why.
 
     device: "auto", "cpu", "cuda" or "mps". dtype: "auto", "float32", "bfloat16" or "float16".
-    width: n_embd of the model; on a CPU bfloat16 pays for wide models only. The same machine gives
-    the same choice, idle or busy. Raises ValueError for a name that does not exist, or a device
-    that is asked for by name and cannot be used.
+    width: n_embd of the model; on a CPU only wide models gain by bfloat16. The same machine makes
+    the same choice, idle or busy. Raises ValueError for an unknown name, or if a device that you
+    name cannot be used.
     """
     dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if device not in ("auto", "cpu", "cuda", "mps"):
@@ -80,7 +80,7 @@ def pick_compute(device: str = "auto", dtype: str = "auto", width: int = 384) ->
 
 
 def usable_device(wanted: str) -> tuple[str, str]:
-    """The name of the best device that passes a real operation, and what was passed over."""
+    """The best device that passes a real operation, and a note on devices that failed."""
     offered = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     passed_over = ""
     for name in ("cuda", "mps"):
@@ -97,20 +97,20 @@ def usable_device(wanted: str) -> tuple[str, str]:
 
 
 def try_out(device: str) -> str | None:
-    """Runs a small matrix product there and back; returns what went wrong, or None."""
+    """Runs a small matrix product and its gradient. Returns what went wrong, or None."""
     try:
         a = torch.ones(32, 32, device=device, requires_grad=True)
         (gradient,) = torch.autograd.grad((a @ a).sum(), a)
         right = gradient.cpu().eq(64).all().item()
         return None if right else "it computes wrong results"
-    except Exception as error:  # drivers fail in many ways, and each means: not this device
+    except Exception as error:  # drivers fail in many ways; each means: not this device
         return " ".join(str(error).split())[:120]
 
 
 def cuda_precision() -> tuple[torch.dtype, str]:
     """bfloat16 from compute capability 8.0 on, float16 below.
 
-    `torch.cuda.is_bf16_supported()` is no guide: it is true on a T4 (7.5), which emulates
+    `torch.cuda.is_bf16_supported()` does not help: it is true on a T4 (7.5), which emulates
     bfloat16 slowly.
     """
     major, minor = torch.cuda.get_device_capability()
@@ -118,14 +118,14 @@ def cuda_precision() -> tuple[torch.dtype, str]:
     if (major, minor) >= (8, 0):
         return torch.bfloat16, f"{gpu} multiplies bfloat16 in hardware"
     if (major, minor) >= (7, 0):
-        return torch.float16, f"{gpu} multiplies float16 in hardware, bfloat16 not"
+        return torch.float16, f"{gpu} multiplies float16 in hardware, but not bfloat16"
     return torch.float32, f"{gpu} has no fast half precision"
 
 
 def cpu_precision(width: int) -> tuple[torch.dtype, str]:
     """bfloat16 if the processor multiplies it in hardware and the model is wide enough.
 
-    Nothing is timed: a busy machine must choose what an idle one chooses. See NARROWEST.
+    Nothing is timed: a busy machine must make the same choice as an idle one. See NARROWEST.
     """
     found = bfloat16_instructions()
     if found is None:
@@ -138,9 +138,9 @@ def cpu_precision(width: int) -> tuple[torch.dtype, str]:
 
 
 def bfloat16_instructions() -> str | None:
-    """The processor's instructions for products of bfloat16, by name; None if it has none.
+    """The name of the processor's instructions for bfloat16 products, or None.
 
-    The system says it on Linux, for x86 and Arm; PyTorch says it elsewhere, for x86 only.
+    On Linux the system knows it, for x86 and Arm. Elsewhere PyTorch knows it, for x86 only.
     """
     try:
         words = set(CPUINFO.read_text(encoding="utf-8", errors="replace").split())
@@ -155,13 +155,13 @@ def leak(model, compute: Compute) -> float:
     """How far earlier logits move when the last token changes, summed up; 0 without a leak.
 
     Some kernels of some versions on some devices have let the future leak (PyTorch issue
-    #195910), and a model trained on such a device looks brilliant and writes nonsense.
+    #195910). A model trained on such a device looks brilliant and writes nonsense.
 
-    The 0 is exact: without a leak both runs do the same sums in the same order, and so they did
-    for every preset on CPUs, in float32 and in bfloat16. A threshold above 0 would miss leaks:
-    where one head of the last layer of a new `workshop` leaks, no logit moves by more than 7e-4
-    in float32; a single rounding in bfloat16 is 4e-3. Only a device that does not even repeat
-    its own sums is given some room: twice what those differ by.
+    The 0 is exact: without a leak both runs compute the same sums in the same order. This was
+    true for every preset on CPUs, in float32 and in bfloat16. A threshold above 0 would miss
+    leaks: if one head of the last layer of a new `workshop` leaks, no logit moves by more than
+    7e-4 in float32, while a single rounding in bfloat16 is 4e-3. Only a device that does not
+    repeat its own sums gets a threshold: twice the difference between two equal runs.
     """
     generator = torch.Generator().manual_seed(0)
     idx = torch.randint(model.config.vocab_size, (1, model.config.block_size), generator=generator)
@@ -178,10 +178,10 @@ def leak(model, compute: Compute) -> float:
 
 
 def check_causality(model, compute: Compute) -> Compute:
-    """Returns `compute` if no future leaks there; else, and says so, a slower choice.
+    """Returns `compute` if no future leaks there. If it leaks, says so and returns a slower choice.
 
-    The model (already on the device) follows to where it is sound. Raises RuntimeError where
-    it leaks even in float32 on the CPU: then the model itself is wrong.
+    The model (already on the device) moves to the device of the choice. Raises RuntimeError if
+    the model leaks even in float32 on the CPU: then the model itself is wrong.
     """
     choices = [compute]
     if compute.dtype != torch.float32:

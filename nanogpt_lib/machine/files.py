@@ -1,4 +1,4 @@
-"""Writing files so that nothing is ever left half written."""
+"""Writing files so that no file is ever left half written."""
 
 import os
 from contextlib import contextmanager
@@ -7,9 +7,9 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(path: Path):
-    """Opens a binary file that takes the place of `path` once it is whole, and not before.
+    """Opens a binary file that replaces `path` only when it is whole.
 
-    Until then `path` keeps what it held, even if the program is killed or the power fails.
+    Until then `path` keeps its old content, even if the program is killed or the power fails.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")

@@ -1,7 +1,7 @@
 """The gradients of a batch that may be too large for the memory, and a faster way to get them.
 
-The plain form needs none of this: `_, loss = model(x, y)` and `loss.backward()`. Both stand in
-`training.step`. What stands here cuts a batch into parts, repeats a step whose memory ran out, and
+The plain form does not need this module: `_, loss = model(x, y)` and `loss.backward()`, as in
+`training.step`. This module cuts a batch into parts, repeats a step that ran out of memory, and
 compiles the model.
 """
 
@@ -23,8 +23,8 @@ def cut(x: torch.Tensor, y: torch.Tensor, n: int | None):
 def until_it_fits(step: Callable, run) -> None:
     """Does a step of `training`. If memory runs out, it repeats the step in parts half as large.
 
-    The batch is the same one; dropout is drawn anew. Raises the error if a part is one sequence
-    already, or if the weights may have moved.
+    The batch stays the same, but dropout is drawn again. Raises the error if a part is already a
+    single sequence, or if the weights may have changed.
     """
     place = run.sampler.generator.get_state()
     while True:
@@ -32,7 +32,7 @@ def until_it_fits(step: Callable, run) -> None:
         try:
             return step(run)
         except RuntimeError as error:
-            too_late = run.grad_norm is not None  # the optimiser was at work
+            too_late = run.grad_norm is not None  # the optimiser has begun
             smallest = run.config.grad_accum >= run.config.batch_size
             if too_late or smallest or not is_out_of_memory(error):
                 raise
@@ -44,20 +44,20 @@ def until_it_fits(step: Callable, run) -> None:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error of PyTorch says that memory ran out; each device words it its own way."""
+    """Whether PyTorch's error says that memory ran out. Each device has its own words for it."""
     words = str(error).lower()
     return any(w in words for w in ("out of memory", "not enough memory", "allocate memory"))
 
 
 def parts(size, batch_size: int, device: torch.device) -> int:
-    """The number of parts that a batch is best cut into: 1, 2, 4, ... ("gradient accumulation").
+    """The best number of parts for a batch: 1, 2, 4, ... ("gradient accumulation").
 
     size: a config with block_size and n_embd.
 
-    A GPU likes a batch whole. A CPU is fastest while a layer's activations stay small: large
-    blocks of memory are handed back to the system after each use, and fetching them anew costs
-    more than the cut does. In 16 parts a `workshop` step takes a fifth of the memory and less
-    time (docs/PERFORMANCE.md). Dropout aside, the gradient is the same up to rounding.
+    A GPU is fastest with the whole batch. A CPU is fastest while a layer's activations are small:
+    large blocks of memory go back to the system after each use, and getting them again costs more
+    than the cut. In 16 parts a `workshop` step takes a fifth of the memory and less time
+    (docs/PERFORMANCE.md). Apart from dropout, the gradient is the same up to rounding.
     """
     numbers = batch_size * size.block_size * 4 * size.n_embd  # the widest layer's activations
     n = 1
@@ -67,16 +67,16 @@ def parts(size, batch_size: int, device: torch.device) -> int:
 
 
 def compiled(run):
-    """The model through torch.compile where that works here; the model itself where not."""
+    """The model through torch.compile if that works here, else the model itself."""
     try:
         fast = torch.compile(run.model)
         part = math.ceil(run.config.batch_size / run.config.grad_accum)
         x = run.train_ids[: run.model.config.block_size].repeat(part, 1)  # as in training
-        with torch.random.fork_rng(devices=[]), run.compute.autocast():  # as if it had not been
+        with torch.random.fork_rng(devices=[]), run.compute.autocast():  # leaves no trace
             fast(x, x)[1].backward()  # compilation happens at the first use
         run.optimizer.zero_grad(set_to_none=True)
         return fast
     except Exception as error:  # no C++ compiler, an old GPU, an unsupported Python, ...
         run.optimizer.zero_grad(set_to_none=True)
-        print(f"torch.compile does not work here, going on without: {type(error).__name__}")
+        print(f"torch.compile does not work here, going on without it: {type(error).__name__}")
         return run.model

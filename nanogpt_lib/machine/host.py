@@ -1,4 +1,4 @@
-"""What a run was computed on: in its record, so that figures can be compared."""
+"""The machine and the versions, for the record of a run, so that you can compare figures."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ PACKAGES = ("torch", "numpy", "matplotlib", "ipywidgets", "jupyterlab", "ipykern
 
 
 def machine() -> dict:
-    """Processor, cores, memory in GiB and system, without names or paths of anyone's."""
+    """Processor, cores, memory in GiB and system, without personal names or paths."""
     return {
         "processor": processor(),
         "cores": os.cpu_count(),
@@ -42,7 +42,7 @@ def gpu() -> str | None:
 
 
 def versions() -> dict[str, str | None]:
-    """Python's version and those of the packages that matter; None for one that is not there."""
+    """The versions of Python and of the packages that matter; None if one is not installed."""
     found: dict[str, str | None] = {"python": ".".join(map(str, sys.version_info[:3]))}
     for package in PACKAGES:
         try:
@@ -53,7 +53,7 @@ def versions() -> dict[str, str | None]:
 
 
 def peak_memory_gib() -> float | None:
-    """The most memory this process ever held, in GiB; None where the system does not say."""
+    """The most memory this process ever held, in GiB; None if the system does not say."""
     info = psutil.Process().memory_info()
     peak = getattr(info, "peak_wset", None)  # Windows
     if peak is None:

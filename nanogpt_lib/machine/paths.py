@@ -1,4 +1,4 @@
-"""Where things lie: the text, the runs, and the recorded runs that come with the library.
+"""Where things are: the text, the runs, and the recorded runs that come with the library.
 
 The answers are the same from a notebook, the command line, another folder and an installed wheel.
 """
@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 LIBRARY = Path(str(files("nanogpt_lib")))  # the package's own folder
-RECORDED = LIBRARY / "recorded"  # package data: recorded runs, and models that come trained
+RECORDED = LIBRARY / "recorded"  # package data: recorded runs and trained models
 
 
 def checkout(folder: Path) -> Path | None:
@@ -23,8 +23,8 @@ def checkout(folder: Path) -> Path | None:
 def data_dir() -> Path:
     """The folder of the text: `NANOGPT_DATA` if it is set, else `data/` of the checkout.
 
-    That is the checkout that the library stands in, else the one that holds the current folder.
-    If there is none, it is `data/` in the current folder.
+    That is the checkout that holds the library, else the one that holds the current folder.
+    Without a checkout, it is `data/` in the current folder.
     """
     if os.environ.get("NANOGPT_DATA"):
         return Path(os.environ["NANOGPT_DATA"]).expanduser()
@@ -34,17 +34,17 @@ def data_dir() -> Path:
 def runs_dir() -> Path:
     """The folder of all runs: `NANOGPT_RUNS` if it is set, else `runs/` of the checkout.
 
-    That is the checkout that holds the current folder. If there is none, it is `runs/` in the
+    That is the checkout that holds the current folder. Without a checkout, it is `runs/` in the
     current folder.
     """
     if os.environ.get("NANOGPT_RUNS"):
         return Path(os.environ["NANOGPT_RUNS"]).expanduser()
     root = checkout(Path.cwd())
-    return root / "runs" if root and root != Path.cwd() else Path("runs")  # short where it can be
+    return root / "runs" if root and root != Path.cwd() else Path("runs")  # short if possible
 
 
 def advice(target: str, plain: str) -> str:
-    """What to type: `make TARGET` in a checkout, if this machine has make, else a plain command."""
+    """What to type: `make TARGET` in a checkout if make is installed, else a plain command."""
     root = checkout(Path.cwd())
     if not (root and (root / "Makefile").is_file() and shutil.which("make")):
         return plain
@@ -52,11 +52,11 @@ def advice(target: str, plain: str) -> str:
 
 
 def way_to_the_course() -> str:
-    """A line that says how to open the notebooks, or, if they are not here, where they are."""
+    """A line that says how to open the notebooks or, if they are not here, where to find them."""
     root = checkout(Path.cwd()) or checkout(LIBRARY)
     if root:
         return advice("lab", f"jupyter lab {root / 'notebooks'}") + "    opens the course"
-    from importlib.metadata import PackageNotFoundError, metadata  # slow to import, seldom needed
+    from importlib.metadata import PackageNotFoundError, metadata  # slow to import, rarely needed
 
     try:
         urls = metadata("nanogpt-lib").get_all("Project-URL") or []

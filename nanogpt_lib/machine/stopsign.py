@@ -1,4 +1,4 @@
-"""Ctrl-C as a request rather than an accident."""
+"""Ctrl-C as a request to stop, not as an error."""
 
 import signal
 import threading
@@ -8,8 +8,8 @@ from contextlib import suppress
 class StopSign:
     """Inside `with StopSign() as stop`, Ctrl-C makes `stop` true instead of raising.
 
-    So a loop can finish its step and save. A second Ctrl-C raises KeyboardInterrupt at once.
-    The stop button of a notebook sends the same signal. words: what is printed then.
+    This lets a loop finish its step and save. A second Ctrl-C raises KeyboardInterrupt at once.
+    The stop button of a notebook sends the same signal. words: the message to print at the first.
     """
 
     def __init__(self, words="\nStopping after this step (once more to stop at once) ..."):
@@ -19,7 +19,7 @@ class StopSign:
         return self.seen
 
     def __enter__(self):
-        # Only the main thread may set handlers, and only it is interrupted.
+        # Only the main thread may set handlers, and only the main thread is interrupted.
         self.in_charge = threading.current_thread() is threading.main_thread()
         if self.in_charge:
             self.before = signal.signal(signal.SIGINT, self.on_signal)
@@ -29,7 +29,7 @@ class StopSign:
         if self.seen:
             raise KeyboardInterrupt
         self.seen = True
-        with suppress(RuntimeError):  # where another print was interrupted, this one cannot run
+        with suppress(RuntimeError):  # fails if the signal interrupted another print
             print(self.words, end="\n" if self.words else "", flush=True)
 
     def __exit__(self, *error):

@@ -1,7 +1,7 @@
 """What happens around the training loop: progress, samples, records, checkpoints, time.
 
-Each is an object with four methods that `training.train` calls. The order in which they are
-given counts: a sample has to be written before it can be recorded.
+Each is an object with four methods that `training.train` calls. Their order matters: a sample
+must be written before it can be recorded.
 """
 
 import math
@@ -23,8 +23,8 @@ from nanogpt_lib.training import Callback
 class WriteSample(Callback):
     """Lets the model write at each evaluation, always from the same prompt and seed.
 
-    So one sees the same dice give ever better text. It keeps to itself: the random numbers of
-    the training are not touched.
+    The random numbers are the same each time, so any improvement comes from the training. The
+    random numbers of the training itself do not change.
     """
 
     def __init__(self, tokenizer, prompt: str = "\n", max_new_tokens: int = 120, seed: int = 1337):
@@ -73,7 +73,7 @@ class Checkpoints(Callback):
         self.saved_step = None
 
     def on_start(self, run):
-        for half_written in self.folder.glob("*.part"):  # by a program that was killed
+        for half_written in self.folder.glob("*.part"):  # left by a program that was killed
             half_written.unlink()
         if not run.step:  # from here on there is always something to resume
             self.save_last(run)
@@ -95,9 +95,9 @@ class Checkpoints(Callback):
 
 
 class CopyTo(Callback):
-    """Keeps a copy of the run elsewhere, as on a cloud drive; give it after `Checkpoints`.
+    """Keeps a copy of the run elsewhere, for example on a cloud drive. Put it after `Checkpoints`.
 
-    Where that fails, because the drive is full or gone, the training says so and goes on.
+    If the copy fails because the drive is full or gone, the training says so and goes on.
     """
 
     def __init__(self, folder: Path, to: Path):
@@ -113,10 +113,10 @@ class CopyTo(Callback):
 
 
 def copy_run(folder: Path, to: Path) -> None:
-    """Copies what a run needs to go on, each file whole or not at all.
+    """Copies what a run needs to continue, each file whole or not at all.
 
-    The record comes first and the checkpoint last: if the copying ends in between, the checkpoint
-    is the older one, and resuming drops what the record says of later steps.
+    The record is copied first and the checkpoint last. If copying stops in between, the checkpoint
+    is the older one, and resuming drops the later steps from the record.
     """
     for name in (record.RECORD, checkpoint.BEST, checkpoint.LAST):
         if (folder / name).exists():
@@ -127,8 +127,8 @@ def copy_run(folder: Path, to: Path) -> None:
 class TimeBudget(Callback):
     """Fits the number of steps, and so the cosine, to `config.max_seconds`.
 
-    From the pace so far it plans anew ten times in a run, so that the learning rate comes down
-    just when the time is over, however the machine's speed changes.
+    It plans again about ten times in a run, from the pace so far. So the learning rate reaches
+    its end just when the time is over, even if the machine's speed changes.
     """
 
     def on_start(self, run):
@@ -151,8 +151,8 @@ class TimeBudget(Callback):
 class Progress(Callback):
     """A progress bar with the time left, and a line of text for each evaluation.
 
-    On a terminal the bar moves; in a log file only the lines appear. Each landmark that is
-    reached for the first time is named, with what the model writes there.
+    On a terminal the bar moves. In a log file only the lines appear. When the landmark changes,
+    a line names the new one and says what such samples sound like.
     """
 
     def __init__(self, rungs=None, file=None):
@@ -168,7 +168,7 @@ class Progress(Callback):
             dynamic_ncols=True,
             leave=False,
             disable=None,
-        )  # disable=None: no bar where the output is no terminal
+        )  # disable=None: no bar if the output is not a terminal
         self.say("Losses in nats a token, * at the lowest so far. In samples, / is a new line.")
 
     def on_step(self, run):

@@ -1,4 +1,4 @@
-"""Which record or model is meant: a folder, a file, or the name of one that comes trained."""
+"""Finds a record or a model by its folder, its file, or its name in the library."""
 
 import os
 import re
@@ -19,7 +19,7 @@ def shipped_models() -> dict[str, Path]:
 
 
 def find(run: str | Path) -> Path:
-    """The record that is meant: a file, that of a run folder, or a recorded run by its name."""
+    """The path of a record, given as a file, a run folder, or the name of a recorded run."""
     path = Path(run)
     if path.is_dir():
         path = path / RECORD
@@ -34,10 +34,11 @@ def find(run: str | Path) -> Path:
 
 
 def find_all(runs) -> list[Path]:
-    """All records that are meant; a folder stands for all in it, however deep.
+    """The paths of all these records. A folder stands for all records in it, at any depth.
 
-    Files there count whose names hold ".json": `alice.jsonl`, and also `alice.jsonl.txt`, as mail
-    programs may call it. Hidden files are copies that other programs made.
+    In a folder, a file counts if its name holds ".json": `alice.jsonl`, and also
+    `alice.jsonl.txt`, since mail programs may rename it. Hidden files do not count: they are
+    copies made by other programs.
     """
     paths = []
     for run in runs:
@@ -48,11 +49,11 @@ def find_all(runs) -> list[Path]:
             folders[:] = sorted(name for name in folders if name[0] not in "._")
             found = (name for name in sorted(names) if name[0] != "." and ".json" in name.lower())
             paths += [Path(folder, name) for name in found]
-    return list({path.resolve(): path for path in paths}.values())  # each once
+    return list({path.resolve(): path for path in paths}.values())  # each only once
 
 
 def name_of(path: Path) -> str:
-    """Whose record it is: the run folder's name, or the file's without its endings."""
+    """The name of a record: the run folder's name, or the file's name without its endings."""
     if path.name == RECORD:
         return path.absolute().parent.name
     return re.split(r"\.json", path.name, flags=re.IGNORECASE)[0] or path.name

@@ -1,8 +1,8 @@
 """Saving a run, so that nothing is lost, and loading it on any device.
 
-A run folder holds `last.pt` (everything needed to go on), `previous.pt` (the one before it, in
-case last.pt is damaged) and `best.pt` (the weights with the lowest validation loss). They hold
-tensors and plain Python data only, and are read in a way that cannot run code.
+A run folder holds `last.pt` (everything needed to continue), `previous.pt` (the one before it, in
+case last.pt is damaged) and `best.pt` (the weights with the lowest validation loss). These files
+hold only tensors and plain Python data. Reading them cannot run code.
 """
 
 import zipfile
@@ -26,14 +26,14 @@ TOKENIZERS = {"char": CharTokenizer, "bpe": BPETokenizer}  # by what their data 
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint that is missing or damaged; the message names the file and the way out."""
+    """A missing or damaged checkpoint. The message names the file and says what to do."""
 
 
 def snapshot(run: Run, tokenizer, about: dict, complete: bool = True) -> dict:
     """A run as tensors and plain data.
 
-    about: what else belongs to the run, plain data (its text, its preset). complete: with the
-    optimiser and every random state, to go on exactly; without, enough to sample.
+    about: other plain data about the run (its text, its preset). complete: True adds the optimiser
+    and every random state, so the run can continue exactly. False is enough to sample.
     """
     data = {
         "format": FORMAT,
@@ -60,7 +60,7 @@ def snapshot(run: Run, tokenizer, about: dict, complete: bool = True) -> dict:
 
 
 def save(data: dict, path: Path) -> None:
-    """Writes a snapshot; whatever `path` held stays until the new one is whole."""
+    """Writes a snapshot. `path` keeps its old content until the new one is whole."""
     try:
         with whole_file(path) as file:
             torch.save(data, file)
@@ -72,7 +72,7 @@ def save(data: dict, path: Path) -> None:
 
 
 def save_last(data: dict, folder: Path) -> None:
-    """Saves as last.pt, and keeps what was there as previous.pt."""
+    """Saves as last.pt, and keeps the old last.pt as previous.pt."""
     fresh = folder / "next.pt"
     save(data, fresh)
     if (folder / LAST).exists():
@@ -81,10 +81,10 @@ def save_last(data: dict, folder: Path) -> None:
 
 
 def load(path: str | Path) -> dict:
-    """A snapshot, its tensors on the CPU. Raises CheckpointError where it is missing or damaged.
+    """A snapshot, its tensors on the CPU. Raises CheckpointError if it is missing or damaged.
 
-    Each part's checksum is verified, and `weights_only` refuses anything but tensors and plain
-    data, so that a file from elsewhere can do no harm.
+    Each part's checksum is verified. `weights_only` refuses anything except tensors and plain
+    data, so a file from somebody else can do no harm.
     """
     path = Path(path)
     try:
@@ -106,7 +106,7 @@ def load(path: str | Path) -> dict:
 
 
 def load_last(folder: str | Path) -> dict:
-    """The newest snapshot in a run folder that is sound; says so where it is not last.pt."""
+    """The newest sound snapshot in a run folder. Says so if it is not last.pt."""
     return load_sound(folder, (LAST, PREVIOUS))
 
 
@@ -126,12 +126,12 @@ def load_sound(folder: str | Path, names: tuple[str, ...]) -> dict:
 
 
 def load_tokenizer(data: dict) -> CharTokenizer | BPETokenizer:
-    """The tokenizer that a snapshot carries. Raises CheckpointError where its kind is unknown."""
+    """The tokenizer in a snapshot. Raises CheckpointError if its kind is unknown."""
     kind = data["tokenizer"].get("type")
     if kind not in TOKENIZERS:
         raise CheckpointError(
             f"this version knows no tokenizer of the kind {kind!r}, only {', '.join(TOKENIZERS)}: "
-            "take the version that trained the model"
+            "use the version that trained the model"
         )
     return TOKENIZERS[kind].from_dict(data["tokenizer"])
 
@@ -139,9 +139,9 @@ def load_tokenizer(data: dict) -> CharTokenizer | BPETokenizer:
 def load_model(path: str | Path) -> tuple[GPT, CharTokenizer | BPETokenizer, dict]:
     """A model to sample from, its tokenizer, and the whole snapshot.
 
-    path: a checkpoint, or a run folder, of which the best is taken (the last is usually
-    overfit), or the name of a model that comes with the kit, such as "pocket". The model is on
-    the CPU, in evaluation mode.
+    path: a checkpoint, a run folder, or the name of a model that comes with the kit, such as
+    "pocket". A run folder gives its best checkpoint: the last is usually overfit. The model is
+    on the CPU, in evaluation mode.
     """
     path = Path(path)
     if not path.exists():
@@ -153,7 +153,7 @@ def load_model(path: str | Path) -> tuple[GPT, CharTokenizer | BPETokenizer, dic
 
 
 def restore(run: Run, data: dict) -> None:
-    """Puts a run where a complete snapshot was taken: on the same CPU, bit for bit."""
+    """Puts a run back to a complete snapshot; on the same CPU, bit for bit."""
     run.model.load_state_dict(data["model"])
     run.optimizer.load_state_dict(data["optimizer"])
     if data["scaler"] and run.scaler.is_enabled():

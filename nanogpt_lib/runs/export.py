@@ -3,8 +3,8 @@
     GPT2LMHeadModel.from_pretrained(folder)
     AutoTokenizer.from_pretrained(folder)
 
-Our parameters have GPT-2's names already. What differs: their matrices lie the other way round,
-their layers always have biases, and their tokenizer is described by rules instead of code.
+Our parameters already have GPT-2's names. There are three differences: their matrices are
+transposed, their layers always have biases, and rules describe their tokenizer instead of code.
 """
 
 import json
@@ -26,8 +26,8 @@ def export(checkpoint: str | Path, folder: str | Path) -> Path:
     """Writes a model and its tokenizer in the format of `transformers`; returns the folder.
 
     checkpoint: a checkpoint, a run folder (its best), or "pocket". folder: a new or empty one.
-    Raises FileExistsError where it holds something, RuntimeError where safetensors is missing,
-    and checkpoint.CheckpointError where the model cannot be read.
+    Raises FileExistsError if the folder is not empty, RuntimeError if safetensors is missing, and
+    checkpoint.CheckpointError if the model cannot be read.
     """
     try:
         from safetensors.torch import save
@@ -46,27 +46,27 @@ def export(checkpoint: str | Path, folder: str | Path) -> Path:
         "tokenizer_config.json": {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "model_max_length": model.config.block_size,
-            "clean_up_tokenization_spaces": False,  # what is decoded is what was encoded
+            "clean_up_tokenization_spaces": False,  # decoding gives back what was encoded
         },
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # All of it or nothing: the folder gets its name once it is whole.
+    # All or nothing: the folder gets its name only when it is whole.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as unfinished:
         whole = Path(unfinished) / "whole"
         whole.mkdir()
         for name, content in texts.items():
             text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
             (whole / name).write_text(text, encoding="utf-8", newline="\n")
-        data = save(weights(model), metadata={"format": "pt"})  # its save_file is for one user only
+        data = save(weights(model), metadata={"format": "pt"})  # save_file: for one user only
         (whole / "model.safetensors").write_bytes(data)
         if folder.exists():
-            folder.rmdir()  # empty, and Windows replaces no folder
+            folder.rmdir()  # it is empty; Windows cannot replace a folder
         whole.rename(folder)
     return folder
 
 
 def config(model: GPT) -> dict:
-    """The shape of the model, as transformers.GPT2Config calls things."""
+    """The shape of the model, in the names of transformers.GPT2Config."""
     ours = model.config
     return {
         "model_type": "gpt2",
@@ -81,7 +81,7 @@ def config(model: GPT) -> dict:
         "embd_pdrop": ours.dropout,
         "attn_pdrop": ours.dropout,
         "tie_word_embeddings": True,
-        "bos_token_id": None,  # our texts have no marks at begin and end
+        "bos_token_id": None,  # our texts have no start or end tokens
         "eos_token_id": None,
         "dtype": "float32",
     }
@@ -90,9 +90,9 @@ def config(model: GPT) -> dict:
 def weights(model: GPT) -> dict[str, torch.Tensor]:
     """The parameters by GPT-2's names, float32.
 
-    Its layers, called Conv1D, hold a matrix as (in, out), where nn.Linear holds (out, in). It has
-    no layers without biases: a bias of zeros changes nothing. `lm_head` is the embedding and is
-    left out.
+    GPT-2's layers, called Conv1D, hold a matrix as (in, out); nn.Linear holds (out, in). GPT-2's
+    layers always have biases, so a missing bias becomes zeros, which change nothing. `lm_head` is
+    the embedding and is left out.
     """
     found = {}
     for name, values in model.state_dict().items():
@@ -115,9 +115,9 @@ def tokenizer_rules(tokenizer: CharTokenizer | BPETokenizer) -> dict:
 
 
 def characters(tokenizer: CharTokenizer) -> dict:
-    """Cut between any two characters, look each up, and put them together with nothing between.
+    """Rules that split a text into characters, look each up, and join them again without spaces.
 
-    A character that the vocabulary lacks is left out, as by `encode(text, unknown="drop")`,
+    A character that is not in the vocabulary is left out, as in `encode(text, unknown="drop")`,
     unless there is an unknown symbol.
     """
     unknown = UNKNOWN if UNKNOWN in tokenizer.symbols else None
@@ -145,7 +145,7 @@ def characters(tokenizer: CharTokenizer) -> dict:
 
 
 def byte_pairs(tokenizer: BPETokenizer) -> dict:
-    """The same pieces, the same merges in the same order; bytes written as GPT-2 writes them."""
+    """Rules with the same pieces and the same merges in the same order; bytes as in GPT-2."""
     names = ["".join(LETTERS[value] for value in token) for token in tokenizer.symbols]
     return {
         "pre_tokenizer": {
@@ -189,7 +189,7 @@ def byte_pairs(tokenizer: BPETokenizer) -> dict:
 def byte_letters() -> list[str]:
     """A visible letter for each byte, as GPT-2 chose them.
 
-    Bytes that Latin-1 shows stand for themselves; all others get the letters from U+0100 on.
+    A byte that is visible in Latin-1 stands for itself. The others get letters from U+0100 on.
     """
     shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [value for value in range(BYTES) if value not in shown]

@@ -1,6 +1,6 @@
-"""Results of experiments that take longer than a notebook may: small JSON files in `recorded`.
+"""Results of experiments that are too long for a notebook: small JSON files in `recorded`.
 
-Unlike the record of a run (`record`) they hold no curve, only a row of figures for each model.
+Unlike the record of a run (`record`), they hold no curve, only a row of figures for each model.
 """
 
 import json
@@ -12,7 +12,7 @@ from nanogpt_lib.machine.paths import RECORDED
 
 
 def write_record(path: Path, about: dict, rows: list[dict]) -> None:
-    """A record as JSON, one row a line, so that a diff shows what has changed."""
+    """Writes a record as JSON, one row a line, so that a diff shows what has changed."""
     head = json.dumps(about | {"machine": machine(), "versions": versions()})
     lines = ",\n".join("  " + json.dumps(row) for row in rows)
     with whole_file(path) as file:

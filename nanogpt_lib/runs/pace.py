@@ -1,4 +1,4 @@
-"""Fitting a preset to your minutes: what a step takes here, and how many steps fill the time."""
+"""Fits a preset to your minutes: it measures a step and computes how many fill the time."""
 
 import math
 import statistics
@@ -20,10 +20,10 @@ ComputeFor = Callable[[int], Compute]  # from a model's width to where it comput
 
 
 def seconds_per_step(preset: Preset, compute: Compute | None = None, vocab_size: int = 65) -> float:
-    """Measures a training step here: the median of five, after one to warm up.
+    """Measures a training step here: the median of five steps, after one to warm up.
 
-    On a slow machine the median of three: so one step that something else disturbed, or two of
-    five, decide nothing. compute: chosen by the preset's width if not given.
+    On a slow machine it is the median of three. So one disturbed step of three, or two of five,
+    do not change the result much. compute: chosen by the preset's width if not given.
     """
     size = replace(preset.model, vocab_size=vocab_size)
     ids = torch.arange(4 * size.block_size) % vocab_size  # any tokens cost the same
@@ -32,12 +32,12 @@ def seconds_per_step(preset: Preset, compute: Compute | None = None, vocab_size:
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
         run = train(new_run(GPT(size), ids, ids, config, compute), [clock])
     if run.stopped == "interrupted":
-        raise KeyboardInterrupt  # there is nothing to save, and no reason to go on
+        raise KeyboardInterrupt  # there is nothing to save
     return clock.median()
 
 
 class StepClock(Callback):
-    """Notes how long each step takes; after `patience` seconds three steps are enough."""
+    """Records how long each step takes. After `patience` seconds three steps are enough."""
 
     def __init__(self, patience: float):
         self.patience = patience
@@ -54,7 +54,7 @@ class StepClock(Callback):
 
 
 def cost(preset: Preset) -> int:
-    """A step's arithmetic up to a factor: parameters times tokens (Kaplan et al. 2020)."""
+    """The arithmetic of a step, up to a factor: parameters times tokens (Kaplan et al. 2020)."""
     m = preset.model
     return m.n_layer * m.n_embd**2 * preset.train.batch_size * m.block_size
 
@@ -67,15 +67,15 @@ def fit_to_time(
     spent: float = 0.0,
     name: str | None = None,
 ) -> Preset:
-    """The preset and the number of steps that make the most of this many minutes here.
+    """The preset and the number of steps that make the best use of these minutes here.
 
-    It measures a step, says what it measured, and fills the time with steps, evaluations on the
-    way, and the ending: the whole validation split, the curve and the samples. `TimeBudget`
-    corrects steps and cosine on the way.
+    It measures a step and prints the result. It fills the time with steps, evaluations, and the
+    ending: the whole validation split, the curve and the samples. `TimeBudget` corrects steps and
+    cosine during the run.
 
-    compute_for: from a model's width to its Compute; `pick_compute` if not given. val_tokens: of
-    the text. spent: seconds of the minutes that are gone already. name: the preset to fit; it is
-    chosen by measurement if not given.
+    compute_for: from a model's width to its Compute; `pick_compute` if not given. val_tokens:
+    number of validation tokens of the text. spent: seconds that are already used. name: the
+    preset to fit; chosen by measurement if not given.
     """
     if not 0 < minutes < math.inf:
         raise ValueError(f"minutes must be a number above 0, not {minutes}")
@@ -90,18 +90,18 @@ def fit_to_time(
     whole = 60 * minutes
     gone = min(max(0.0, spent), whole) + time.perf_counter() - began
     seconds = max(0.5 * whole, whole - gone - ending(fitting, pace, val_tokens))
-    steps = max(1, int(min(0.93 * seconds / pace, most)))  # the quick evaluations take the rest
+    steps = max(1, int(min(0.93 * seconds / pace, most)))  # quick evaluations take the rest
     preset = with_steps(fitting, steps)
     return replace(preset, train=replace(preset.train, max_seconds=seconds))
 
 
 def ending(preset: Preset, pace: float, val_tokens: int) -> float:
-    """Seconds from the last step to the prompt; a token costs a third in evaluation."""
+    """Seconds from the last step to the end. In evaluation a token costs a third of training."""
     return CLOSING + pace * val_tokens / (3 * preset.train.batch_size * preset.model.block_size)
 
 
 def say_pace(preset: Preset, compute_for: ComputeFor | None, vocab_size: int) -> float:
-    """Measures a step of a preset and says what it took."""
+    """Measures a step of a preset and prints its time."""
     compute = compute_for(preset.model.n_embd) if compute_for else None
     pace = seconds_per_step(preset, compute, vocab_size)
     print(f"Measured here: a `{preset.name}` step takes {1000 * pace:,.0f} ms.", flush=True)
@@ -109,10 +109,10 @@ def say_pace(preset: Preset, compute_for: ComputeFor | None, vocab_size: int) ->
 
 
 def largest_that_fits(minutes: float, measure: Callable) -> tuple[Preset, float]:
-    """The largest preset that gets through enough of its steps in time, and a step's seconds.
+    """The largest preset that can do enough of its steps in time, and the seconds of a step.
 
-    It measures a `pocket` step, guesses from it which larger preset would do, and measures that
-    one before it believes so.
+    It measures a `pocket` step and estimates from it which larger preset would fit. It measures
+    that preset, too, before it chooses it.
     """
     fitting = get_preset("pocket")
     pace = measure(fitting)

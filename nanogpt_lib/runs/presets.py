@@ -1,7 +1,7 @@
 """Sizes of models and lengths of training that go together.
 
-`workshop` is the talk's model; the smaller ones are for machines without a GPU. They mean the
-same as in nanoGPT, so that results can be compared.
+`workshop` is the talk's model. The smaller ones are for machines without a GPU. All settings mean
+the same as in nanoGPT, so you can compare results.
 """
 
 import math
@@ -14,15 +14,15 @@ from nanogpt_lib.training import TrainConfig
 
 @dataclass(frozen=True)
 class Preset:
-    """A model's shape, how it is trained, and what for."""
+    """A model's shape, how it is trained, and its purpose."""
 
     name: str
     model: GPTConfig  # its vocab_size is replaced by the text's
     train: TrainConfig
     purpose: str
-    # For `fit_to_time`; estimates, where nothing else is said.
-    enough: int  # steps from which on it ends lower than the next smaller one in the same time
-    most: int  # steps after which it has read the text so often that it learns it by heart
+    # Both for `fit_to_time`. They are estimates unless a comment says more.
+    enough: int  # steps it needs to beat the next smaller preset in equal time
+    most: int  # with more steps it reads the text so often that it learns it by heart
 
 
 PRESETS = {
@@ -46,27 +46,27 @@ PRESETS = {
         ),
         Preset(
             "pocket",
-            # nanoGPT's model for CPUs, 804,096 parameters. With three times its learning rate
-            # three quarters of its 2,000 steps go further.
+            # nanoGPT's model for CPUs, 804,096 parameters. With three times nanoGPT's learning
+            # rate, three quarters of its 2,000 steps reach a lower loss.
             GPTConfig(block_size=64, n_layer=4, n_head=4, n_embd=128, bias=False),
             TrainConfig(
                 max_steps=1500,
                 batch_size=12,
-                # Tried over 2,000 steps: 1e-3 ends at 1.89, 3e-3 at 1.75, 6e-3 at 1.77.
+                # After 2,000 steps: 1.89 with 1e-3, 1.75 with 3e-3, 1.77 with 6e-3.
                 learning_rate=3e-3,
                 min_lr=1e-4,
                 eval_batches=4,
             ),
             "a minute or two on a CPU; words",
             enough=0,
-            most=15_000,  # here it stands at 1.51 and still learns
+            most=15_000,  # here its loss is 1.51, and it still learns
         ),
         Preset(
             "laptop",
             GPTConfig(block_size=128, n_layer=6, n_head=6, n_embd=192, bias=False),
             TrainConfig(
                 max_steps=4000,
-                # From the same tokens many small steps learn more than few large ones.
+                # With the same tokens, many small steps learn more than a few large ones.
                 batch_size=8,
                 learning_rate=3e-3,
                 min_lr=3e-4,
@@ -74,7 +74,7 @@ PRESETS = {
                 eval_batches=4,
             ),
             "a quarter of an hour on a laptop's CPU; words, and the first phrases",
-            # At 4,000 steps `pocket` is far ahead; whether it is at 8,000 was not measured.
+            # At 4,000 steps `pocket` is far ahead. 8,000 steps were not measured.
             enough=8000,
             most=16_000,
         ),
@@ -91,10 +91,10 @@ PRESETS = {
 
 
 def get_preset(name: str) -> Preset:
-    """A preset by its name. Raises ValueError, and names them all, where there is none.
+    """A preset by its name. Raises ValueError, which lists all names, if there is no such preset.
 
-    The environment variable NANOGPT_PRESET takes the place of any name: so all notebooks can be
-    run in seconds (NANOGPT_PRESET=smoke).
+    The environment variable NANOGPT_PRESET overrides every name. So you can run all notebooks in
+    seconds (NANOGPT_PRESET=smoke).
     """
     name = os.environ.get("NANOGPT_PRESET") or name
     if name not in PRESETS:
@@ -103,11 +103,11 @@ def get_preset(name: str) -> Preset:
 
 
 def with_steps(preset: Preset, steps: int) -> Preset:
-    """The preset trained for another number of steps, evaluated about eight times on the way.
+    """The preset with another number of steps, and about eight evaluations during the run.
 
-    The quick evaluations are cut down until they take less than a tenth of the time: a token
-    costs about a third in evaluation of what it costs in training (no backward pass). In a short
-    run there are fewer of them, but at least three: so many it takes to judge a curve.
+    The quick evaluations are made small enough to take less than a tenth of the time. In
+    evaluation a token costs about a third of its cost in training (no backward pass). A short run
+    has fewer evaluations, but at least three: the number needed to judge a curve.
     """
     if steps < 0:
         raise ValueError(f"steps must not be negative: {steps}")

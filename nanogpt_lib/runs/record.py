@@ -1,7 +1,7 @@
-"""The record of a run: JSON lines, enough to draw and replay all of it without the model.
+"""The record of a run: JSON lines, enough to draw and replay the run without the model.
 
-The first line describes the run ("type": "run"), then comes a line for each evaluation ("eval"),
-one for each resumption ("resumed"), one for the end of training ("end"), and one for the best
+The first line describes the run ("type": "run"). Then there is a line for each evaluation
+("eval"), for each resumption ("resumed"), for the end of training ("end"), and for the best
 checkpoint's loss over the whole validation split ("result").
 """
 
@@ -21,7 +21,7 @@ FORMAT = 1
 
 
 class RecordError(ValueError):
-    """A record that cannot be read; the message names file and line."""
+    """A record that cannot be read. The message names the file and the line."""
 
 
 @dataclass
@@ -30,12 +30,12 @@ class Record:
 
     about: dict  # the first line: model, training, text, machine, versions, ladder
     history: list[Evaluation] = field(default_factory=list)
-    end: dict | None = None  # once the training has ended
-    result: dict | None = None  # once the best checkpoint has been evaluated
+    end: dict | None = None  # set when the training has ended
+    result: dict | None = None  # set when the best checkpoint has been evaluated
 
     @property
     def train_config(self) -> dict:
-        """How the run was trained; at its end it may have been fitted to time or memory."""
+        """How the run was trained. The run may have changed it to fit time or memory."""
         return (self.end or {}).get("train_config") or self.about["train_config"]
 
 
@@ -46,10 +46,10 @@ def now() -> str:
 def first_line(
     run: Run, preset: str, command: str | None, text: dict, rungs: list[dict], **more
 ) -> dict:
-    """What a record says of its run before the first step; every record begins with it.
+    """The first line of every record: what is known about the run before the first step.
 
     command: how the run was started. text: name, sha256, train_tokens and val_tokens. rungs: the
-    text's n-gram ladder. more: what else its reader needs.
+    text's n-gram ladder. more: other entries for the reader.
     """
     return {
         "type": "run",
@@ -71,7 +71,7 @@ def first_line(
 
 
 def write_line(path: Path, line: dict) -> None:
-    """Appends a line. JSON knows no NaN: a loss that is no number is written as null."""
+    """Appends a line. JSON has no NaN: a loss that is not a number is written as null."""
     clean = {
         k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()
     }
@@ -85,9 +85,9 @@ def write_evaluation(path: Path, point: Evaluation) -> None:
 
 
 def read(path: str | Path) -> Record:
-    """Reads a record, or that of a run folder. Raises RecordError where it is malformed.
+    """Reads a record, given its file or its run folder. Raises RecordError if it is malformed.
 
-    A last line that was cut off in the middle, as when the machine went down, is left out.
+    If the last line is incomplete, for example because the machine stopped, it is left out.
     """
     path = Path(path)
     path = path / RECORD if path.is_dir() else path
@@ -124,13 +124,13 @@ def read(path: str | Path) -> Record:
 
 
 def whole_lines(path: Path) -> list[str]:
-    """The lines of a file; what follows the last newline was cut off, perhaps within a letter."""
+    """The lines of a file, without an incomplete last one, which may end within a character."""
     data = path.read_bytes()
     return data[: data.rfind(b"\n") + 1].decode().split("\n")[:-1]
 
 
 def evaluation(line: dict) -> Evaluation:
-    """An evaluation out of its line; null stands for a loss that was no number."""
+    """An evaluation from its line. null stands for a loss that was not a number."""
     values = {f.name: line[f.name] for f in fields(Evaluation)}
     for name in ("train_loss", "val_loss"):
         values[name] = math.nan if values[name] is None else values[name]
@@ -143,13 +143,13 @@ def evaluation(line: dict) -> Evaluation:
 
 
 def rewind(path: Path, step: int, evaluated: int) -> None:
-    """Drops what was recorded after `step`, and a half line: a resumed run will do it again.
+    """Drops the lines after `step` and an incomplete line: a resumed run will write them again.
 
-    evaluated: the step of the last evaluation that the run knows of; later ones are dropped.
+    evaluated: the step of the last evaluation that the run knows. Later ones are dropped.
     """
     if not path.exists():
         return
-    read(path)  # names the line that is malformed, if one is
+    read(path)  # raises RecordError if a line is malformed
     kept = []
     for line in whole_lines(path):
         data = json.loads(line)

@@ -1,9 +1,9 @@
-"""A stranger's record, checked before it is believed.
+"""Checks a stranger's record before it is used.
 
-A record may come from a stranger: thirty people drop theirs into a folder. It is data and never
-run, but it could still be damaged, absurd, or meant to deceive a terminal or a web page. What
-`read` returns has been checked: its numbers are numbers within reason, its steps go forward, and
-its texts hold no characters that do anything.
+A record may come from a stranger: thirty people put theirs into a folder. It is data and is never
+executed. But it could be damaged, absurd, or made to deceive a terminal or a web page. The result
+of `read` has been checked: its numbers are reasonable, its steps go forward, and its texts hold no
+harmful characters.
 """
 
 import math
@@ -22,12 +22,12 @@ MOST = 10**7  # steps and seconds; more than any run of this kit takes
 
 @dataclass
 class Recorded:
-    """What a record says about its run, checked."""
+    """The checked content of a record."""
 
-    name: str  # of its run folder, or of its file
+    name: str  # of its run folder or its file
     preset: str
     text: str  # what it was trained on
-    measured_on: tuple  # losses over the same are comparable: text, its part, and its symbols
+    measured_on: tuple  # text, number of tokens, of symbols; losses compare if they agree
     n_params: int
     started: str  # date and time, UTC
     processor: str
@@ -35,13 +35,13 @@ class Recorded:
     config: TrainConfig
     rungs: list[dict]  # of `ngram.ladder`
     history: list[Evaluation]  # at least one
-    steps: int  # done when it ended; there may be no evaluation at the last
-    seconds: float  # that it took
+    steps: int  # steps done; the last one may have no evaluation
+    seconds: float  # duration of the run
     stopped: str | None  # why it ended, as in `training.Run`; None if it was cut off
 
     @property
     def best(self) -> Evaluation | None:
-        """The evaluation with the lowest validation loss; None where all are no numbers."""
+        """The evaluation with the lowest validation loss; None if no loss is a number."""
         finite = [point for point in self.history if math.isfinite(point.val_loss)]
         return min(finite, key=lambda point: point.val_loss, default=None)
 
@@ -56,9 +56,9 @@ def read(run: str | Path | Record) -> Recorded:
     path = find(run)
     try:
         if not path.is_file():
-            raise RecordError("it is no file")
+            raise RecordError("it is not a file")
         if path.stat().st_size > LARGEST:
-            raise RecordError(f"it is larger than {LARGEST:,} bytes; no run writes so much")
+            raise RecordError(f"it is larger than {LARGEST:,} bytes; no run writes that much")
         return checked(record.read(path), name_of(path))
     except (RecordError, OSError) as error:
         reason = clean(str(error).removeprefix(str(path)).lstrip(":, "), one_line=True)
@@ -66,7 +66,7 @@ def read(run: str | Path | Record) -> Recorded:
 
 
 def checked(said: Record, name: str) -> Recorded:
-    """What a record says. Raises RecordError where that cannot be."""
+    """The content of a record. Raises RecordError if it cannot be true."""
     about, end = said.about, said.end or {}
     text, model = need(about, "text", dict), need(about, "model", dict)
     history = check_history(said.history)
@@ -106,7 +106,7 @@ STOPPED = ("finished", "interrupted", "out of time", "diverged")
 
 
 def check_history(history: list[Evaluation]) -> list[Evaluation]:
-    """The evaluations, their samples cleaned, if their numbers make sense and go forward."""
+    """The evaluations with clean samples. Their numbers must make sense and go forward."""
     if not history:
         raise RecordError("no evaluation was recorded")
     before = None
@@ -127,7 +127,7 @@ def check_history(history: list[Evaluation]) -> list[Evaluation]:
 
 
 def check_rungs(rungs: list) -> list[dict]:
-    """The n-gram ladder, if it begins with the uniform guess and goes up one by one."""
+    """The n-gram ladder. It must begin with the uniform guess, and k must go up by one."""
     for k, rung in enumerate(rungs, start=-1):
         if not isinstance(rung, dict) or rung.get("k") != k:
             raise RecordError(f"ladder: the rung of k = {k} is missing")
@@ -138,15 +138,15 @@ def check_rungs(rungs: list) -> list[dict]:
 
 
 def need(data, name: str, kind: type):
-    """What stands in a record under this name."""
+    """The entry of a record with this name."""
     value = data.get(name) if isinstance(data, dict) else getattr(data, name, None)
     if not isinstance(value, kind):
-        raise RecordError(f"{name} is missing or is no {kind.__name__}")
+        raise RecordError(f"{name} is missing or is not a {kind.__name__}")
     return value
 
 
 def number(data: dict, name: str, least=0, most=MOST, whole=False, at=""):
-    """A number of a record, if it lies within reason; NaN does not."""
+    """A number of a record. It must be in a reasonable range, so NaN is refused."""
     value = data.get(name)
     right = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, right) or not least <= value <= most:
@@ -156,14 +156,14 @@ def number(data: dict, name: str, least=0, most=MOST, whole=False, at=""):
 
 
 def clean(text: str, one_line: bool = False) -> str:
-    """A text without characters that do something instead of being seen.
+    """A text without characters that act instead of being shown.
 
-    A terminal obeys escape sequences, text can be made to run backwards, and half a pair of
-    surrogates cannot be written at all. They become \ufffd; new lines and tabs stay, unless it is
-    to be one line, which is also kept short.
+    A terminal obeys escape sequences, some characters make text run backwards, and half a pair of
+    surrogates cannot be written at all. They become \ufffd. New lines and tabs stay. one_line: the
+    text becomes one short line, with spaces instead.
     """
     harmful = ("Cc", "Cf", "Cs")  # control, format, surrogate: categories of Unicode
-    joiners = "\n\t\u200c\u200d"  # the latter two belong to Persian, Hindi and others
+    joiners = "\n\t\u200c\u200d"  # Persian, Hindi and others need the last two
     seen = "".join(
         c if c in joiners or unicodedata.category(c) not in harmful else "\ufffd" for c in text
     )

@@ -1,7 +1,7 @@
 """A whole run in one call: from a preset and a text to a run folder with a trained model.
 
-The course does these steps one by one; here they stand together, for the command line and for
-everybody who has seen them. A run folder holds the record (`run.jsonl`), the checkpoints and the
+The course does these steps one by one. Here they are together, for the command line and for
+everybody who knows them. A run folder holds the record (`run.jsonl`), the checkpoints and the
 curve (`loss.png`).
 """
 
@@ -39,7 +39,7 @@ CURVE = "loss.png"
 
 @dataclass
 class Outcome:
-    """What came out of a run."""
+    """The result of a run."""
 
     folder: Path
     run: Run
@@ -50,7 +50,7 @@ class Outcome:
 
 @dataclass
 class Data:
-    """A text made ready for training."""
+    """A text that is ready for training."""
 
     path: str | None  # None for Tiny Shakespeare
     tokenizer: CharTokenizer | BPETokenizer
@@ -75,7 +75,7 @@ def prepare(
     tokenizer: CharTokenizer | BPETokenizer | None = None,
     max_symbols: int | None = None,
 ) -> Data:
-    """Loads a text, makes its tokenizer (unless there is one), encodes, splits and counts it."""
+    """Loads a text, makes its tokenizer (unless you give one), encodes, splits and counts it."""
     text = load_corpus(path)
     tokenizer = tokenizer or CharTokenizer.train(text, max_symbols)
     train_ids, val_ids = split(torch.tensor(tokenizer.encode(text)))
@@ -86,7 +86,7 @@ def prepare(
 
 
 def new_folder(parent: Path, name: str) -> Path:
-    """`parent/name`, or name-2, name-3, ... where that exists: no run is ever overwritten."""
+    """`parent/name`, or name-2, name-3, ... if that exists: no run is ever overwritten."""
     taken = {p.name for p in parent.iterdir()} if parent.exists() else set()
     numbered = (name if i == 1 else f"{name}-{i}" for i in range(1, len(taken) + 2))
     folder = parent / next(candidate for candidate in numbered if candidate not in taken)
@@ -106,11 +106,10 @@ def train_preset(
 ) -> Outcome:
     """Trains a preset from scratch.
 
-    text: a file to train on instead of Tiny Shakespeare. folder: the run folder, a new one
-    in `runs_dir()` if not given. compute: chosen here if not given. callbacks: more of them,
-    called after the usual ones. command: how the run was started, for its record. copy_to: a
-    folder that gets a copy of the run at each evaluation. Raises checks.TextError where the text
-    is too short.
+    text: a file to train on instead of Tiny Shakespeare. folder: the run folder; a new one in
+    `runs_dir()` if not given. compute: chosen here if not given. callbacks: additional ones, called
+    after the usual ones. command: how the run was started, for its record. copy_to: a folder that
+    gets a copy of the run at each evaluation. Raises checks.TextError if the text is too short.
     """
     if folder and (Path(folder) / record.RECORD).exists():
         raise FileExistsError(f"{folder} holds a run already: resume it, or name another folder")
@@ -135,20 +134,20 @@ def resume(
     callbacks=(),
     copy_to: Path | None = None,
 ) -> Outcome:
-    """Goes on with an interrupted run, exactly where it was saved last.
+    """Continues an interrupted run exactly from its last checkpoint.
 
     On the same CPU the result is that of an uninterrupted run, bit for bit. device: as for
-    `device.pick_compute`. text: where the run's text is now, if it has moved. more_steps: raises
-    the number of steps, lifts a time limit, and stretches the cosine. copy_to: as for
-    `train_preset`. Raises checkpoint.CheckpointError where there is nothing sound to resume,
-    record.RecordError where its record is lost, and checks.TextError where the text is not what
-    it was.
+    `device.pick_compute`. text: the new place of the run's text, if it has moved. more_steps: the
+    steps to add; this also removes a time limit and stretches the cosine. copy_to: as for
+    `train_preset`. Raises checkpoint.CheckpointError if there is no sound checkpoint,
+    record.RecordError if the record is missing or malformed, and checks.TextError if the text has
+    changed.
     """
     if more_steps < 0:
         raise ValueError(f"more_steps must not be negative: {more_steps}")
     folder = Path(folder)
     saved = checkpoint.load_last(folder)
-    kept = record.read(folder)  # one that cannot go on is named now, not after hours
+    kept = record.read(folder)  # a bad record must fail now, not after hours
     copied = copy_to if copy_to and (Path(copy_to) / checkpoint.LAST).exists() else None
     if copied and record.read(copied).about != kept.about:
         raise FileExistsError(f"{copy_to} holds another run: name another folder for the copy")
@@ -163,7 +162,7 @@ def resume(
         )
     data = prepare(path, checkpoint.load_tokenizer(saved))
     compute = pick_compute(device, width=saved["model_config"]["n_embd"])
-    if compute.device.type == saved["device"]:  # the precision that it began with
+    if compute.device.type == saved["device"]:  # keep the precision that it began with
         compute = pick_compute(compute.device.type, saved["dtype"])
     config = TrainConfig(**saved["train_config"])
     if more_steps:
@@ -176,12 +175,12 @@ def resume(
 
 
 def copying(folder: Path, copy_to: Path | None, callbacks) -> tuple:
-    """The callbacks, with the one that copies the run where a copy is wanted."""
+    """The callbacks, and one that copies the run if a copy is wanted."""
     return (*callbacks, CopyTo(folder, copy_to)) if copy_to else tuple(callbacks)
 
 
 def carry_on(folder: Path, run: Run, data: Data, preset: str, callbacks) -> Outcome:
-    """Trains with everything around it, then draws the curve and judges the run."""
+    """Trains with the usual callbacks and these, draws the curve and judges the run."""
     about = {"preset": preset, "text": data.path, "sha256": data.fingerprint}
     usual = (
         WriteSample(data.tokenizer),
@@ -203,7 +202,7 @@ def carry_on(folder: Path, run: Run, data: Data, preset: str, callbacks) -> Outc
 
 
 def draw(folder: str | Path) -> Path:
-    """Draws the curve of a run folder's record as loss.png; returns its path."""
+    """Draws the curve of a run folder's record as loss.png. Returns its path."""
     folder = Path(folder)
     kept = record.read(folder)
     title = f"{kept.about['preset']} on {kept.about['text']['name']}"

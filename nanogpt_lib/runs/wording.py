@@ -1,4 +1,4 @@
-"""How times and texts are put into words."""
+"""Times and texts in words."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from nanogpt_lib.training import Evaluation, TrainConfig
 
 
 class RunLike(Protocol):
-    """What words and pictures need of a run: a `training.Run`, or a recorded one played back."""
+    """What words and pictures need from a run: a `training.Run` or the replay of a record."""
 
     config: TrainConfig
     step: int
@@ -26,7 +26,7 @@ def duration(seconds: float) -> str:
 
 
 def left(run: RunLike) -> str:
-    """The time a run has taken and will still take, in words."""
+    """The time that a run has taken and the time it still needs, in words."""
     done = f"{duration(run.seconds)} done"
     if not run.step or run.step >= run.config.max_steps:
         return done
@@ -35,5 +35,5 @@ def left(run: RunLike) -> str:
 
 
 def one_line(text: str, width: int = 90) -> str:
-    """The beginning of a text on one line, newlines as strokes."""
+    """The beginning of a text on one line, with a slash for each newline."""
     return text.strip().replace("\n", " / ")[:width]

@@ -8,5 +8,5 @@ FILE_NAME = "tinyshakespeare.txt"
 
 
 def is_corpus(data: bytes) -> bool:
-    """Whether these bytes are Tiny Shakespeare: their sha256 decides."""
+    """Whether these bytes are Tiny Shakespeare, by their sha256."""
     return hashlib.sha256(data).hexdigest() == SHA256

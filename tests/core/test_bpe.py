@@ -109,7 +109,7 @@ def test_two_ways_to_the_same_bytes_are_one_token():
 
 @pytest.mark.parametrize("size", [255, 0, -1, 300.0, "300", None, True])
 def test_a_vocabulary_that_has_no_room_for_the_bytes_is_refused(size):
-    with pytest.raises(ValueError, match=r"from 256 up, not .* there is CharTokenizer"):
+    with pytest.raises(ValueError, match=r"from 256 up, not .* use CharTokenizer"):
         BPETokenizer.train("text", size)
 
 

@@ -116,7 +116,7 @@ IDS = torch.arange(20) % 3
 BAD_CALLS = {
     "a short text": ((IDS, IDS[:2], 3, 2), "2 tokens of context need texts longer than 2 tokens"),
     "no such k": ((IDS, IDS, 3, -1), "k must be 0 or more, not -1"),
-    "no smoothing": ((IDS, IDS, 3, 1, 0), "alpha must be above 0, not 0: what was never seen"),
+    "no smoothing": ((IDS, IDS, 3, 1, 0), "alpha must be above 0, not 0: unseen tokens"),
     "negative smoothing": ((IDS, IDS, 3, 1, -1), "alpha must be above 0, not -1"),
     "too much context": ((IDS, IDS, 65, 11), "11 tokens of context are too many: 12 out of 65"),
 }

@@ -552,7 +552,7 @@ def test_where_torch_compile_fails_training_goes_on_and_says_so_in_a_line(
     plain = train(small_run(some))
     compiled = train(small_run(some, compile=True))
     said = capsys.readouterr().out.splitlines()
-    assert said == ["torch.compile does not work here, going on without: InvalidBackend"]
+    assert said == ["torch.compile does not work here, going on without it: InvalidBackend"]
     assert torch.equal(weights(compiled.model), weights(plain.model))
 
 

@@ -69,7 +69,7 @@ def test_a_t4_computes_in_float16_and_scales_its_gradients(gpu):
     compute = pick_compute()
     assert (compute.device.type, compute.dtype) == ("cuda", torch.float16)
     assert "Tesla T4 (compute capability 7.5)" in compute.reason
-    assert "bfloat16 not" in compute.reason  # though PyTorch says that it is supported
+    assert "not bfloat16" in compute.reason  # though PyTorch says that it is supported
     assert compute.scaler().is_enabled()
 
 

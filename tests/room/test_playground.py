@@ -204,7 +204,7 @@ def test_without_ipywidgets_it_writes_and_says_what_is_missing(
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"temperature": -1}, "temperature must be a number from 0"),
+        ({"temperature": -1}, "temperature must be a number, 0"),
         ({"top_k": 0}, "top_k must be a whole number"),
         ({"top_p": 2}, "top_p must lie above 0"),
         ({"prompt": "é"}, "the model has never seen 'é'"),

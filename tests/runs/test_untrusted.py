@@ -111,14 +111,14 @@ def without(data, name):
     "change, words",
     [
         ({"about": without(ABOUT, "text")}, "text is missing"),
-        ({"about": ABOUT | {"text": "own.txt"}}, "text is missing or is no dict"),
+        ({"about": ABOUT | {"text": "own.txt"}}, "text is missing or is not a dict"),
         ({"about": ABOUT | {"model": {"n_params": "many"}}}, "vocab_size is not a whole number"),
         ({"about": ABOUT | {"ladder": []}}, "ladder is empty"),
         ({"about": ABOUT | {"ladder": [{"k": 3, "loss": 1}]}}, "the rung of k = -1 is missing"),
         ({"about": ABOUT | {"machine": []}}, "machine is missing"),
         ({"about": ABOUT | {"train_config": {"max_steps": 10**9}}}, "max_steps is not a whole"),
         ({"about": ABOUT | {"train_config": {"max_steps": 9}}}, "learning_rate is not a number"),
-        ({"about": ABOUT | {"preset": 7}}, "preset is missing or is no str"),
+        ({"about": ABOUT | {"preset": 7}}, "preset is missing or is not a str"),
         ({"points": []}, "no evaluation was recorded"),
         ({"points": [point(0, 4.2), point(-5)]}, "step -5: step is not a number from 0"),
         ({"points": [point(5), point(3)]}, "step 3: step goes back"),
@@ -171,7 +171,7 @@ def test_what_is_no_record_is_named_with_the_reason(tmp_path, data, words):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.jsonl")
-    with pytest.raises(RecordError, match="it is no file"):
+    with pytest.raises(RecordError, match="it is not a file"):
         untrusted.read(tmp_path / "pipe.jsonl")
 
 
