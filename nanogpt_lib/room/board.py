@@ -209,7 +209,7 @@ def why_not(run: Recorded, usual: tuple) -> str | None:
 
 
 def tell_apart(paths: list[Path]) -> list[str]:
-    """A name for each record: that of its folder or file, with parent folders if two are the same."""
+    """A name for each record: its folder's or file's, with parent folders if two are the same."""
     names = {path: catalogue.name_of(path) for path in paths}
     folders = {
         path: path.absolute().parents[1 if path.name == record.RECORD else 0] for path in paths
