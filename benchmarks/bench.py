@@ -1,7 +1,7 @@
-"""What all benchmarks share: taking turns, ratios, a table, and a file of the figures.
+"""What all benchmarks share: taking turns, ratios, a table, and a file with the figures.
 
-Machines are noisy and differ: what counts are ratios within one sitting, from works that take
-turns, as medians with their spread.
+Machines are noisy and differ. So we compare ratios within one session, from works that take turns,
+as medians with their spread.
 """
 
 import json
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass
 class Table:
-    """One benchmark's outcome: rows to print, and every single figure behind them."""
+    """The result of one benchmark: rows to print, and every figure behind them."""
 
     work: str  # its name on the command line
     title: str
@@ -53,7 +53,7 @@ def show(cell) -> str:
 
 
 def take_turns(works: dict, rounds: int) -> dict[str, list[float]]:
-    """Calls each work once a round, in another order each time; returns what they gave.
+    """Calls each work once a round, in a different order each time; returns their results.
 
     works: names and functions of no arguments that return a number.
     """
@@ -98,7 +98,7 @@ def ratio(a: list[float], b: list[float]) -> tuple[float, str]:
 
 
 def compared(results: dict[str, list[float]], yardstick: str) -> list[list]:
-    """A row a work: its median, its spread, and its ratio to the yardstick."""
+    """One row for each work: its median, its spread, and its ratio to the yardstick."""
     rows = []
     for name, values in results.items():
         spread = f"{min(values):.3g} to {max(values):.3g}"

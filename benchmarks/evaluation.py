@@ -1,4 +1,4 @@
-"""E. What evaluating costs, as a share of the training between two evaluations."""
+"""E. The cost of an evaluation, as a share of the training between two evaluations."""
 
 from statistics import median
 

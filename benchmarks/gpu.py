@@ -71,7 +71,7 @@ def run(args) -> Table | None:
 
 
 def rate(step, tokens: int, device, seconds: float = 3.0):
-    """A function that gives tokens a second, over some seconds of steps."""
+    """A function that returns tokens a second, measured over some seconds of steps."""
 
     def measure() -> float:
         for _ in range(3):
@@ -109,6 +109,6 @@ def matrix_speed(device, dtype, n: int = 8192) -> float:
 
 
 def arithmetic_per_token(size) -> float:
-    """6 operations a weight of a matrix, and attention's quadratic term: see growth.py."""
+    """6 operations for each weight of a matrix, and attention's quadratic term: see growth.py."""
     matrices = 12 * size.n_layer * size.n_embd**2 + size.vocab_size * size.n_embd
     return 6 * matrices + 12 * size.n_layer * size.block_size * size.n_embd

@@ -1,9 +1,9 @@
 """Cost as work grows: a step's time and memory over width, depth, context and batch.
 
-Against the arithmetic it takes (Kaplan et al. 2020, arXiv:2001.08361, section 2.1): 6 N D
+Compared with the arithmetic of a step (Kaplan et al. 2020, arXiv:2001.08361, section 2.1): 6 N D
 operations for N weights in matrices and D tokens, plus attention's quadratic term. Each layer
-compares each token with T others: 2 products of T x T x C, 2 operations each, three times over
-because the backward pass costs two forward passes: 12 n_layer D T C.
+compares each token with T others: 2 products of T x T x C, with 2 operations each. All this counts
+three times, because the backward pass costs two forward passes: 12 n_layer D T C.
 """
 
 import subprocess

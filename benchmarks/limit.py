@@ -1,8 +1,8 @@
-"""Where a step's time goes, and how soon it could be done with PyTorch's own operations.
+"""How a step spends its time, and how fast it could be with PyTorch's own operations.
 
-Everything here is one thread's work: with two, times depend on who waits for whom. The limit is
-half of a batch, from the embedding to the gradient, in one thread that nothing hinders: two cores
-cannot finish a whole batch before that.
+Everything here runs in one thread: with two threads, times depend on how long they wait for each
+other. The limit is the time for half a batch, from the embedding to the gradient, in one thread
+that nothing slows down. Two cores cannot finish a whole batch faster than that.
 """
 
 from statistics import median
@@ -78,7 +78,7 @@ def half_of_a_batch(run, half: int) -> None:
 
 
 def with_gradients(run) -> None:
-    """The end of a step; any gradients cost the same."""
+    """The end of a step; its cost does not depend on the gradients' values."""
     for p in run.model.parameters():
         p.grad = torch.full_like(p, 1e-3)
     finish(run.model, run.optimizer)

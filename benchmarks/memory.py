@@ -1,4 +1,4 @@
-"""G. The most memory that training takes: whole processes, one after the other."""
+"""G. The peak memory of training, measured on whole processes, one after the other."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Peers to compare with. nanoGPT comes from the user's own clone, nothing of it is kept here."""
+"""Other programs to compare with. nanoGPT is the user's own clone; the kit has no copy of it."""
 
 import importlib.util
 import subprocess
@@ -26,7 +26,7 @@ class NanoGPT:
         self.data = self.folder / "data" / "shakespeare_char"
 
     def prepare(self) -> None:
-        """Its data files, made by its own script; our copy of the text spares the download."""
+        """Makes its data files with its own script; our copy of the text saves the download."""
         if not (self.data / "train.bin").exists():
             (self.data / "input.txt").write_bytes(load_corpus().encode())
             subprocess.run([sys.executable, "prepare.py"], cwd=self.data, check=True)
@@ -48,7 +48,7 @@ class NanoGPT:
         return peer.GPT(peer.GPTConfig(**{name: getattr(size, name) for name in names}))
 
     def whole_val_loss(self) -> float:
-        """Its latest checkpoint on the whole validation split, by our `evaluate`."""
+        """The loss of its latest checkpoint on the whole validation split, by our `evaluate`."""
         import torch
 
         from nanogpt_lib.corpus import split
@@ -66,9 +66,9 @@ class NanoGPT:
 
 
 def gpt2(size):
-    """The transformers library's GPT-2 in the shape of our GPTConfig, without its biases' absence.
+    """The transformers library's GPT-2 in the shape of our GPTConfig, but always with biases.
 
-    It always has biases; `attn_pdrop` and its like are our dropout.
+    Its options `attn_pdrop` and so on are our dropout.
     """
     from transformers import GPT2Config, GPT2LMHeadModel
 

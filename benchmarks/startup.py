@@ -1,4 +1,4 @@
-"""F. How long one waits before anything happens."""
+"""F. How long you wait before anything happens."""
 
 import sys
 

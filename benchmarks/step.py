@@ -49,12 +49,12 @@ def run(args) -> Table:
 
 
 def steps_a_turn(preset) -> int:
-    """Short steps are timed by the dozen: the clock's own error is the same for all of them."""
+    """The number of steps timed together: many if they are short, against the clock's error."""
     return 12 if preset.train.batch_size * preset.model.block_size < 1000 else 1
 
 
 def steps(run, n: int):
-    """A function that does n steps of `training`, and returns the seconds of one."""
+    """A function that does n steps of `training`, and returns the seconds of one step."""
 
     def work() -> None:
         for _ in range(n):
@@ -64,7 +64,7 @@ def steps(run, n: int):
 
 
 def peer_steps(loss, model, optimizer, run, n: int):
-    """The same for another model, on batches of the run's."""
+    """The same for another model, on the run's batches."""
 
     def work() -> None:
         for _ in range(n):

@@ -1,4 +1,4 @@
-"""The same work as nanoGPT's CPU preset by the transformers library and its Trainer."""
+"""The work of nanoGPT's CPU preset, done by the transformers library and its Trainer."""
 
 import sys
 import tempfile

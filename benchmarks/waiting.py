@@ -1,7 +1,7 @@
-"""What waiting costs: PyTorch's threads spin or sleep, on an idle machine and on a busy one.
+"""The cost of waiting: PyTorch's threads spin or sleep, on an idle machine and on a busy one.
 
-OpenMP reads OMP_WAIT_POLICY when PyTorch is loaded, so each measurement is a process of its own.
-The library sets PASSIVE unless the user has set something: here both are set from outside.
+OpenMP reads OMP_WAIT_POLICY when PyTorch is loaded, so each measurement is a separate process. The
+library sets PASSIVE unless the user has set a value. Here both values are set from outside.
 """
 
 import json

@@ -22,7 +22,7 @@ def run(args) -> Table | None:
         losses = {}
 
         def ours(name: str, *options: str):
-            """Our own program; its loss is kept."""
+            """Runs our own program, and keeps its loss."""
             command = [sys.executable, "-m", "nanogpt_lib", "train", "--preset", "pocket", *options]
 
             def work() -> float:

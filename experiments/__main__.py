@@ -1,7 +1,7 @@
-"""`python -m experiments NAME` makes recorded runs anew; `python -m experiments NAME -h` says how.
+"""`python -m experiments NAME` makes recorded runs again; `python -m experiments NAME -h` helps.
 
 Each experiment has a module here with a function `options(parser)`, which adds its own options,
-and a function `run(args)`. The options of all of them stand in `build_parser`.
+and a function `run(args)`. `build_parser` adds the options that all of them have.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from nanogpt_lib.machine.paths import RECORDED
 
 EXPERIMENTS = {
     "clinic": "the ill runs of notebook 05: about 20 minutes on one core",
-    "subwords": "vocabularies at equal arithmetic, of notebook 07: about five minutes on one core",
+    "subwords": "vocabularies at equal computation, of notebook 07: about five minutes on one core",
     "chat": "three ways to tune on requests, of notebook 08",
     "arithmetic": "addition at once and in steps, of notebook 08",
     "rl": "practice for two rewards, of notebook 08",
@@ -42,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(words: list[str] | None = None) -> int:
     args = build_parser().parse_args(words)
     torch.set_num_threads(1)  # models this small gain little from more
-    # Gradients of a small loss lie below 1e-38; processors take ten times as long for those.
+    # Gradients of a small loss can be below 1e-38. Processors are ten times slower for these.
     torch.set_flush_denormal(True)
     args.run(args)
     return 0

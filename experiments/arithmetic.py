@@ -1,4 +1,4 @@
-"""Teaches models to add, at once and in steps, with several seeds, and records how they do."""
+"""Teaches models to add, at once and in steps, with several seeds, and records the results."""
 
 from nanogpt_lib.beyond.arithmetic import (
     COLUMNS,

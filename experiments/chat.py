@@ -1,6 +1,6 @@
 """Tunes the shipped `pocket` model on requests in three ways, and records the results.
 
-A row says how often the model then does as asked, and how much of Shakespeare it has forgotten.
+It says how often the model follows a request, and how much of Shakespeare it has forgotten.
 """
 
 import torch
@@ -18,7 +18,7 @@ FOLDER = "post_training"
 def row_of(way: str, text: str, steps: int = STEPS, tests: int = 100, batches=None) -> dict:
     """Tunes `pocket` in one of WAYS and measures it: a row of the record.
 
-    batches: of validation text to evaluate on; all there are if not given.
+    batches: number of batches of validation text to evaluate on; all if not given.
     """
     base, tokenizer, _ = load_model("pocket")
     torch.manual_seed(1)

@@ -18,7 +18,7 @@ from nanogpt_lib.training import Callback, evaluate, new_run
 
 
 class LookOften(Callback):
-    """Evaluates ten times as often up to the usual first evaluation: most happens there."""
+    """Evaluates ten times as often up to the usual first evaluation: most changes happen there."""
 
     def on_start(self, run):
         self.interval = run.config.eval_interval
@@ -55,7 +55,7 @@ def make(name: str, folder: Path = FOLDER, steps: int | None = None, callbacks=(
     )
 
     def diagnosis() -> dict:
-        sound = GPT(size)  # the same weights, and nothing broken
+        sound = GPT(size)  # the same weights without the fault
         sound.load_state_dict(run.model.state_dict())
         line = {"type": "diagnosis", "illness": case.illness, "fault": case.fault}
         return line | {"honest_loss": evaluate(sound, unseen)}

@@ -1,4 +1,4 @@
-"""What several experiments share: choosing cases, telling how it goes, writing a record."""
+"""What several experiments share: choosing cases, printing progress, writing a record."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ from nanogpt_lib.training import Callback, Run, train
 
 
 def add_names(parser: argparse.ArgumentParser, names) -> None:
-    """Positional arguments: which cases to make; all of them if none is named."""
+    """Adds positional arguments: the cases to make; all of them if you name no case."""
 
     def known(name: str) -> str:
         if name not in names:
@@ -27,7 +27,7 @@ def add_names(parser: argparse.ArgumentParser, names) -> None:
 
 
 def text_of(run: Run) -> dict:
-    """What a record says of its text: (a part of) Tiny Shakespeare."""
+    """What a record says about its text: (a part of) Tiny Shakespeare."""
     return {
         "name": "Tiny Shakespeare",
         "sha256": fingerprint(load_corpus()),
@@ -39,9 +39,9 @@ def text_of(run: Run) -> dict:
 def recorded(
     run: Run, path: Path, first_line: dict, sample: WriteSample, last_line: Callable, callbacks=()
 ) -> Path:
-    """Trains a run and records it; `path` holds the old record until the new one is whole.
+    """Trains a run and records it; `path` holds the old record until the new one is complete.
 
-    last_line: called after the training, gives the line that ends the record.
+    last_line: called after the training, returns the last line of the record.
     """
     partial = path.with_suffix(".part")
     partial.unlink(missing_ok=True)
@@ -53,7 +53,7 @@ def recorded(
 
 
 class Tell(Callback):
-    """A line for each evaluation, with the beginning of the sample behind its prompt."""
+    """Prints a line for each evaluation, with the beginning of the sample after its prompt."""
 
     def __init__(self, prompt: str = "\n"):
         self.prompt = prompt

@@ -1,8 +1,8 @@
-"""From the plain GPT to the fast one, a change at a time: what each change buys in equal time.
+"""From the plain GPT to the fast one, one change at a time: what each change gains in equal time.
 
-Each rung is the recipe of the rung below it with one thing changed. All are given the same
-processor time on one core, and a schedule that ends with it. The curves are measured on a piece
-cut off the end of the training text; the validation text is looked at once, at the end.
+Each rung is the recipe of the rung below it with one change. All rungs get the same processor time
+on one core, and a schedule that ends with it. The curves are measured on a piece that is cut off
+the end of the training text. The validation text is used only once, at the end.
 """
 
 import time
@@ -19,13 +19,13 @@ from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import evaluate
 
 FOLDER = "speedrun"
-POINTS = 6  # of a curve
+POINTS = 6  # in a curve
 PIECE = 8_000  # characters that a point is measured on
 
 
 @dataclass(frozen=True)
 class Rung:
-    """A recipe, and in a few words what sets it apart from the rung below."""
+    """A recipe, and in a few words how it differs from the rung below."""
 
     name: str
     change: str
@@ -65,7 +65,7 @@ def rungs() -> list[Rung]:
 
 
 def seconds_a_step(recipe: Recipe, train_ids, seconds: float = 2.0) -> float:
-    """Processor seconds that a step takes, measured over about `seconds` of them."""
+    """Processor seconds that a step takes, measured over about `seconds` processor seconds."""
 
     def pace(steps: int) -> float:
         times = []
@@ -76,14 +76,15 @@ def seconds_a_step(recipe: Recipe, train_ids, seconds: float = 2.0) -> float:
 
 
 def measure(rung: Rung, text: str, seconds: float, seed: int) -> dict:
-    """Trains a rung for about so many processor seconds: its row of the record.
+    """Trains a rung for about `seconds` processor seconds: its row of the record.
 
-    The number of steps is fitted to a measurement before, which takes a quarter as long. Time for
-    evaluations is not counted. `curve` holds pairs (seconds, loss on the piece), in nats a token.
+    A measurement before the training, which takes a quarter as long, sets the number of steps.
+    Time for evaluations is not counted. `curve` holds pairs (seconds, loss on the piece), in nats
+    a token.
     """
     tokenizer = CharTokenizer.train(text)
     train_ids, val_ids = split(torch.tensor(tokenizer.encode(text)))
-    train_ids, piece = split(train_ids)  # of the training text, a tenth that is not trained on
+    train_ids, piece = split(train_ids)  # a tenth of the training text, which is not trained on
     recipe = with_model(replace(rung.recipe, seed=seed), vocab_size=tokenizer.vocab_size)
     steps = max(POINTS, round(seconds / seconds_a_step(recipe, train_ids, seconds / 4)))
     stops = {round(steps * (i + 1) / POINTS) for i in range(POINTS)}
@@ -123,4 +124,4 @@ def run(args) -> None:
             rows.append(measure(rung, text, args.seconds, seed))
             row = rows[-1]
             print(f"{rung.name}, seed {seed}: {row['steps']} steps, {row['val_loss']}", flush=True)
-            write_record(args.out / "ladder.json", about, rows)  # after each: nothing is lost
+            write_record(args.out / "ladder.json", about, rows)  # nothing is lost

@@ -1,4 +1,4 @@
-"""Lets models practise for two rewards, with several seeds, and records what becomes of them."""
+"""Lets models practise for two rewards, with several seeds, and records the results."""
 
 import copy
 
@@ -32,7 +32,7 @@ def rows_of(seed: int, tokens: int, config: RLConfig, tests: int) -> list[dict]:
 def options(parser) -> None:
     parser.add_argument("--seeds", type=int, default=3, help="models (3)")
     parser.add_argument(
-        "--tokens", type=int, default=arithmetic.TOKENS, help="that the model is taught with"
+        "--tokens", type=int, default=arithmetic.TOKENS, help="tokens to teach the model with"
     )
     parser.add_argument("--steps", type=int, default=RLConfig.steps, help="of practice")
     parser.add_argument("--tests", type=int, default=100, help="problems of each length (100)")

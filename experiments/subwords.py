@@ -1,4 +1,4 @@
-"""Trains models that differ in their vocabulary, at equal arithmetic, and records them."""
+"""Trains models with different vocabularies and equal computation, and records them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from nanogpt_lib.runs.callbacks import WriteSample
 def make(name: str, folder: Path = FOLDER, flops: float | None = None, callbacks=()) -> Path:
     """Trains one of SETTINGS and records it in `folder`; returns the record's path.
 
-    flops: fewer than the setting has, for a trial.
+    flops: fewer than in the setting, for a trial.
     """
     setting = SETTINGS[name] if flops is None else replace(SETTINGS[name], flops=flops)
     trial = prepare(setting)
@@ -23,7 +23,7 @@ def make(name: str, folder: Path = FOLDER, flops: float | None = None, callbacks
         run, "subwords", f"python -m experiments subwords {name}", text_of(run), rungs
     )
     path = folder / f"{name}.jsonl"
-    # KeepBest first: at the end it puts the best weights back, which `result` then measures.
+    # KeepBest first: at the end it restores the best weights, which `result` then measures.
     callbacks = (KeepBest(), *callbacks)
     return recorded(
         run, path, first, WriteSample(trial.tokenizer), lambda: result(trial), callbacks

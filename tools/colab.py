@@ -1,8 +1,8 @@
 """Keeps what Google Colab needs the same in all notebooks and in the README: `make badges`.
 
-Owner, repository and branch stand in one place, `Repository` in pyproject.toml. From it come the
-badge under each notebook's title, the cell that sets a notebook up, and the README's links; the
-notebooks also get the metadata that asks Colab for a T4. Everything else stays as it is.
+Owner, repository and branch are in one place, `Repository` in pyproject.toml. From it this tool
+makes the badge under each notebook's title, the set-up cell of each notebook, and the README's
+links. The notebooks also get the metadata that asks Colab for a T4. Nothing else changes.
 
     python tools/colab.py          # writes what has changed
     python tools/colab.py --check  # writes nothing, names what is out of date
@@ -42,7 +42,7 @@ except ImportError:
 
 
 class Wrong(Exception):
-    """A file that is not as this tool needs it; the message says which, and what is missing."""
+    """A file that this tool cannot use; the message says which, and what is missing."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def new_readme(path: Path, home: Home) -> str:
 
 
 def main(root: Path = ROOT, check: bool = False) -> int:
-    """Brings all files up to date, or only names those that are not; returns the exit status."""
+    """Updates all files, or only names those that are out of date; returns the exit status."""
     notebooks = root.glob("notebooks/*.ipynb")
     try:
         home = read_home(root / "pyproject.toml")

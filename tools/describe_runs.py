@@ -1,6 +1,6 @@
-"""Writes the table in nanogpt_lib/recorded/README.md anew, out of the records themselves.
+"""Writes the table in nanogpt_lib/recorded/README.md again, from the records themselves.
 
-It takes no arguments: run it after a record has come, gone or changed.
+It takes no arguments. Run it after you add, remove or change a record.
 """
 
 import sys
@@ -47,7 +47,7 @@ def table() -> str:
 
 
 def with_table(readme: str) -> str:
-    """The README with the table as the records have it now."""
+    """The README with a table of the records as they are now."""
     before, rest = readme.split(BEGIN)
     after = rest.split(END)[1]
     return f"{before}{BEGIN}\n{table()}\n{END}{after}"

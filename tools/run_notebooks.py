@@ -1,8 +1,8 @@
-"""Runs the course's notebooks afresh, in order, and keeps their outputs: `make notebooks`.
+"""Runs the course's notebooks again, in order, and stores their outputs: `make notebooks`.
 
-Each runs in place in a kernel of its own, with the real presets. What depends on the moment or the
-machine (time stamps, widget state, Python's version) is taken out, so that a diff shows what has
-changed. A notebook that raises an error or writes to stderr is left as it was.
+Each notebook runs in place in its own kernel, with the real presets. This tool removes what depends
+on the moment or the machine (time stamps, widget state, Python's version), so that a diff shows
+real changes. If a notebook raises an error or writes to stderr, its file does not change.
 
     python tools/run_notebooks.py                          # all of them
     python tools/run_notebooks.py notebooks/03_model.ipynb # some of them
@@ -30,16 +30,16 @@ WIDGET = "application/vnd.jupyter.widget-view+json"  # shows nothing without its
 
 
 def main(paths: list[Path]) -> int:
-    for name in ("NANOGPT_PRESET", "NANOGPT_STRICT"):  # the course as a learner finds it
+    for name in ("NANOGPT_PRESET", "NANOGPT_STRICT"):  # the course as a learner sees it
         os.environ.pop(name, None)
-    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else the debugger writes to stderr
+    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # otherwise the debugger writes to stderr
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["NANOGPT_RUNS"] = folder  # a run of an earlier time would be gone on with
+        os.environ["NANOGPT_RUNS"] = folder  # otherwise earlier runs would be resumed
         return run_all(paths)
 
 
 def run_all(paths: list[Path]) -> int:
-    """Runs notebooks one by one; returns 1 if one of them was left as it was, else 0."""
+    """Runs notebooks one by one; returns 1 if one of them failed and was left as it was, else 0."""
     refused = 0
     for path in paths:
         began = time.perf_counter()
@@ -79,7 +79,7 @@ def run(notebook, folder: Path) -> str | None:
 
 
 def tidy(notebook) -> None:
-    """Takes out, in place, what would differ in another run or on another machine."""
+    """Removes, in place, what would differ in another run or on another machine."""
     metadata = {k: v for k, v in notebook.metadata.items() if k in KEPT_OF_NOTEBOOK}
     notebook.metadata = nbformat.from_dict(metadata)
     notebook.metadata.language_info = {"name": "python"}
@@ -104,7 +104,7 @@ def smaller(picture: str) -> str:
 
 
 def joined(outputs: list) -> list:
-    """Outputs with neighbouring pieces of text made one: where they are cut depends on timing."""
+    """Outputs with neighbouring pieces of text joined: the cuts between them depend on timing."""
     whole = []
     for output in outputs:
         if output.output_type == "stream" and whole and whole[-1].get("name") == output.name:

@@ -1,4 +1,4 @@
-"""Makes a small file of a trained model, to come with the kit: its best weights, in float16.
+"""Makes a small file of a trained model to ship with the kit: its best weights, in float16.
 
 python tools/ship_model.py runs/pocket nanogpt_lib/recorded/pocket.pt
 """

@@ -1,9 +1,8 @@
 """Makes slides of the course's notebooks: `make slides`.
 
-Each cell's metadata says where it stands in the deck, so that `jupyter nbconvert --to slides`
-knows it, too. A title or a section opens a slide, to the right of the one before; an exercise, a
-picture and whatever else needs room stands on a slide below. The set-up, imports and the controls
-of a widget are left out.
+Each cell's metadata says where the cell is in the deck; `jupyter nbconvert --to slides` uses it,
+too. A title or a section starts a slide to the right. An exercise, a picture and anything else that
+needs room goes on a slide below. The set-up, imports and the controls of a widget are left out.
 
     python tools/slides.py          # sets the metadata of 01 to 06, and writes the decks
     python tools/slides.py --check  # writes nothing, names the notebooks that are out of date
@@ -37,7 +36,7 @@ STYLE = """<style>
 .jp-InputPrompt, .jp-OutputPrompt, .jp-Collapser { display: none; }
 </style>
 </head>"""
-LOCAL = {  # what a deck loads, and where it is in node_modules
+LOCAL = {  # what a deck loads, and its path in node_modules
     "reveal_url_prefix": "reveal.js",
     "require_js_url": "requirejs/require.js",
     "jquery_url": "jquery/dist/jquery.min.js",
@@ -46,7 +45,7 @@ LOCAL = {  # what a deck loads, and where it is in node_modules
 
 
 def slide_types(cells) -> list[str]:
-    """Where each cell stands: "slide", "subslide", "-" (below the one before) or "skip"."""
+    """The place of each cell: "slide", "subslide", "-" (below the cell before) or "skip"."""
     kinds, used = [], 0
     for cell in cells:
         kind = "-"
@@ -66,7 +65,7 @@ def slide_types(cells) -> list[str]:
 
 
 def left_out(cell) -> bool:
-    """Whether a cell only prepares what follows, or shows what works in a live notebook only."""
+    """Whether a cell only prepares what follows, or shows what only works in a live notebook."""
     if cell.cell_type != "code" or "setup" in cell.metadata.get("tags", []):
         return cell.cell_type == "code"
     return all(isinstance(n, (ast.Import, ast.ImportFrom)) for n in ast.parse(cell.source).body)
@@ -77,7 +76,7 @@ def shows_picture(cell) -> bool:
 
 
 def height(cell) -> int:
-    """How many lines of a slide a cell takes; folds are closed there."""
+    """The number of slide lines that a cell takes; folds are closed on slides."""
     shown = re.sub(r"<details>.*?</details>", "fold", cell.source, flags=re.DOTALL)
     if cell.cell_type == "markdown":
         return sum(1 + len(line) // WIDTH for line in shown.split("\n") if line.strip())
@@ -93,7 +92,7 @@ def marked(path: Path) -> nbformat.NotebookNode:
 
 
 def deck(notebook, name: str, decks: Path) -> str:
-    """The deck of a notebook as HTML; all that it loads is local where that is installed."""
+    """The deck of a notebook as HTML. It loads local files if these are installed."""
     modules = decks / "node_modules"
     local = {key: f"node_modules/{path}" for key, path in LOCAL.items()}
     exporter = SlidesExporter(
@@ -104,12 +103,13 @@ def deck(notebook, name: str, decks: Path) -> str:
         **(local if modules.exists() else {}),
     )
     html, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": name}})
-    html = re.sub(r"(linebreaks: \{\s*automatic: )true", r"\1false", html)  # breaks it in tables
+    # Line breaks do not work in tables.
+    html = re.sub(r"(linebreaks: \{\s*automatic: )true", r"\1false", html)
     return html.replace("</head>", STYLE, 1)
 
 
 def main(root: Path = ROOT, check: bool = False, decks: Path = DECKS) -> int:
-    """Marks the notebooks and writes their decks, or only names those to be marked anew."""
+    """Marks the notebooks and writes their decks, or only names those that are out of date."""
     stale = 0
     for path in sorted(root.glob("notebooks/0[1-6]_*.ipynb")):
         notebook = marked(path)

@@ -1,8 +1,8 @@
 """Addition, answered at once or worked out in steps: problems, worked answers, and grading.
 
-Two numbers of five columns are added. `direct` answers with the sum, `scratchpad` writes a line
-for each column first, from the units up, with the carry. To be learnt from are problems with
-three of the five columns filled; with four or five they are longer than any that was seen.
+Two numbers of five columns are added. `direct` answers with the sum. `scratchpad` first writes a
+line for each column, from the units up, with the carry. The training problems have three of the
+five columns filled; problems with four or five are longer than any in training.
 
     48210+10970=0+0+0=00        the units: digit, digit, carry; sum
     1+7+0=08
@@ -12,8 +12,8 @@ three of the five columns filled; with four or five they are longer than any tha
     059180¶
 
 `python -m experiments arithmetic` trains models of both kinds with several seeds and records how
-they do. Sources: Nye et al. 2021, arXiv:2112.00114 (scratchpads); Lee et al. 2023,
-arXiv:2307.03381 (small models that learn to add, and what the format does).
+well they do. Sources: Nye et al. 2021, arXiv:2112.00114 (scratchpads); Lee et al. 2023,
+arXiv:2307.03381 (small models that learn to add, and the effect of the format).
 """
 
 import random
@@ -27,17 +27,17 @@ from nanogpt_lib.sampling import generate
 from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import TrainConfig
 
-COLUMNS = 5  # of both numbers; leading zeros are written, so that a column has its place
-SEEN = 3  # columns that are filled in the problems trained on
+COLUMNS = 5  # of both numbers; leading zeros are written, so that each column has its place
+SEEN = 3  # columns that are filled in the training problems
 TOKENIZER = CharTokenizer("\n+0123456789=" + END)
 SIZE = GPTConfig(TOKENIZER.vocab_size, block_size=64, n_layer=2, n_head=4, n_embd=96, bias=False)
 ROOM = SIZE.block_size - len("00000+00000=") + 1  # tokens that an answer may have
-TOKENS = 1_000_000  # read in training, by every kind of model
-TOKENS_A_STEP = 2048  # about: as many whole problems as fit
+TOKENS = 1_000_000  # that every kind of model reads in training
+TOKENS_A_STEP = 2048  # about: a step has as many whole problems as fit
 
 
 def prompt_of(a: int, b: int) -> str:
-    """The question, such as 00048+00037=."""
+    """The question, for example 00048+00037=."""
     return f"{a:0{COLUMNS}}+{b:0{COLUMNS}}="
 
 
@@ -60,20 +60,20 @@ STYLES = {"direct": direct, "scratchpad": scratchpad}
 
 
 def right(answer: str, a: int, b: int) -> bool:
-    """Whether an answer ends in the right sum, whatever stands before its last line."""
+    """Whether an answer ends with the right sum; only its last line counts."""
     last_line = answer.partition(END)[0].split("\n")[-1]
     return END in answer and last_line == f"{a + b:0{COLUMNS + 1}}"
 
 
 def held_out(a: int, b: int) -> bool:
-    """Whether a problem is kept for testing: a tenth of all, by chance and for ever."""
+    """Whether a problem is kept for testing: a fixed random tenth of all problems."""
     return zlib.crc32(prompt_of(a, b).encode()) % 10 == 0
 
 
 def problem(rng: random.Random, filled: int = SEEN, test: bool = False) -> tuple[int, int]:
-    """Two numbers with so many columns filled, at random places; to train on or to test with.
+    """Two numbers with `filled` columns filled, at random places, to train on or to test with.
 
-    A column is filled if one of its two digits is not 0. Raises ValueError where filled is not
+    A column is filled if one of its two digits is not 0. Raises ValueError if filled is not
     from 1 to COLUMNS.
     """
     if not 1 <= filled <= COLUMNS:
@@ -88,7 +88,7 @@ def problem(rng: random.Random, filled: int = SEEN, test: bool = False) -> tuple
 
 
 def problems(n: int, filled: int, seed: int = 1) -> list[tuple[int, int]]:
-    """So many problems to test with; the same ones for the same seed."""
+    """n problems to test with; the same seed gives the same problems."""
     rng = random.Random(seed)
     return [problem(rng, filled, test=True) for _ in range(n)]
 
@@ -96,8 +96,8 @@ def problems(n: int, filled: int, seed: int = 1) -> list[tuple[int, int]]:
 def examples(style: str, seed: int = 1):
     """A `draw` for `finetune.tune`: batches of problems, answered in a style.
 
-    Batches are of TOKENS_A_STEP tokens or a little less. So where answers are longer there are
-    fewer problems, and every style is taught with the same number of tokens.
+    A batch has TOKENS_A_STEP tokens or a little less. With longer answers it has fewer problems,
+    so every style is taught with the same number of tokens.
     """
     rng, answer = random.Random(seed), STYLES[style]
     length = len(prompt_of(0, 0) + answer(0, 0)) - 1  # tokens that are read
@@ -111,7 +111,7 @@ def examples(style: str, seed: int = 1):
 
 
 def training(tokens: int = TOKENS) -> TrainConfig:
-    """How a model is taught to add, with about so many tokens."""
+    """How a model is taught to add, with about this number of tokens."""
     return TrainConfig(
         max_steps=max(1, tokens // TOKENS_A_STEP),
         learning_rate=3e-3,
@@ -124,7 +124,7 @@ def training(tokens: int = TOKENS) -> TrainConfig:
 def teach(style: str, tokens: int = TOKENS, seed: int = 1, watch=None) -> tuple[GPT, list[float]]:
     """A new model that has learnt to add in a style, and its losses.
 
-    watch: called as watch(step, model) on the way.
+    watch: called as watch(step, model) during the training.
     """
     torch.manual_seed(seed)
     model = GPT(SIZE)
@@ -133,9 +133,9 @@ def teach(style: str, tokens: int = TOKENS, seed: int = 1, watch=None) -> tuple[
 
 
 def answers(model: GPT, asked, room: int = ROOM, **settings) -> list[str]:
-    """What a model writes behind each problem, up to its END; greedily unless told otherwise.
+    """What a model writes after each problem, up to its END; greedily unless `settings` differ.
 
-    room: tokens that an answer may have. settings: those of `sampling.generate`.
+    room: the most tokens of an answer. settings: those of `sampling.generate`.
     """
     prompts = [prompt_of(a, b) for a, b in asked]
     texts = generate(model, TOKENIZER, prompts, room, **({"greedy": True} | settings))
@@ -144,7 +144,7 @@ def answers(model: GPT, asked, room: int = ROOM, **settings) -> list[str]:
 
 
 def accuracy(model: GPT, style: str, asked) -> float:
-    """The share of problems that a model answers right, greedily."""
+    """The share of problems that a model answers correctly, greedily."""
     written = answers(model, asked, room=len(STYLES[style](0, 0)))
     graded = [right(text, *p) for text, p in zip(written, asked, strict=True)]
     return sum(graded) / len(graded)

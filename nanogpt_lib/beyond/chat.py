@@ -1,7 +1,7 @@
-"""Requests that a tuned Shakespeare model answers: somebody is to say or to ask something.
+"""Requests that a tuned Shakespeare model answers: a named speaker should say or ask something.
 
-`python -m experiments chat` tunes the shipped `pocket` model in three ways, and records how often
-it then does as asked, and how much of Shakespeare it has forgotten.
+`python -m experiments chat` tunes the shipped `pocket` model in three ways. It records how often
+the model then follows a request, and how much of Shakespeare it has forgotten.
 """
 
 import random
@@ -44,18 +44,18 @@ WORDINGS = {  # trained on
         "Ask me, {}.",
     ),
 }
-NEW_WORDINGS = {  # kept back, to see whether the words or the idea was learnt
+NEW_WORDINGS = {  # not trained on, to see whether the model learnt the words or the idea
     "speak": ("As {}, speak!", "Let {} speak.", "Say, {}!"),
     "ask": ("As {}, ask!", "Let {} ask.", "Now ask, {}."),
 }
-LONGEST = 46  # characters of a name, twice, and a line: what a context of 64 has room for
+LONGEST = 46  # characters of a name, twice, and a line: what fits into a context of 64
 
 
 def speeches(text: str) -> list[tuple[str, str]]:
-    """(speaker, first line) of each speech of a play in Tiny Shakespeare's layout.
+    """(speaker, first line) of speeches of a play in Tiny Shakespeare's layout.
 
-    Those that fit a context of 64 with a request in front: speakers in capitals, and short
-    lines that end as a sentence does.
+    It finds those that fit into a context of 64 with a request before them: speakers in capitals,
+    and short lines that end like a sentence.
     """
     found = re.findall(r"^([A-Z ]+):\n([^\n]+[.!?])$", text, flags=re.MULTILINE)
     return [(s, line) for s, line in found if 2 * len(s) + len(line) <= LONGEST]
@@ -70,21 +70,22 @@ def prompt_of(wording: str, speaker: str) -> str:
 
 
 def pair_of(speaker: str, line: str, rng: random.Random) -> tuple[str, str]:
-    """A speech as an example to learn from: (prompt, answer), the request in random words."""
+    """A speech as a training example: (prompt, answer), with a randomly chosen wording."""
     wording = rng.choice(WORDINGS[kind_of(line)])
     return prompt_of(wording, speaker), f"{speaker}:\n{line}{END}"
 
 
 def invented(rng: random.Random) -> str:
-    """A name that no one has, such as QXEFO: to be known it has to be read."""
+    """A random name such as QXEFO. The model can only get it by reading the request."""
     return "".join(rng.choices(string.ascii_uppercase, k=rng.randint(3, 9)))
 
 
 def examples(lessons, tokenizer, rows: int, seed: int = 1, share_invented: float = 0.8):
     """A `draw` for `tune`: batches of requests and answers, as many questions as other lines.
 
-    lessons: (speaker, line) from `speeches`. share_invented: of the examples, so many get an
-    invented name instead of the speaker's, so that names are copied rather than learnt by heart.
+    lessons: (speaker, line) from `speeches`. share_invented: the share of examples with an
+    invented name instead of the speaker's, so that the model learns to copy names, not to learn
+    them by heart.
     """
     rng = random.Random(seed)
     by_kind = [[pair for pair in lessons if kind_of(pair[1]) == kind] for kind in WORDINGS]
@@ -100,19 +101,19 @@ def examples(lessons, tokenizer, rows: int, seed: int = 1, share_invented: float
 
 
 def requests(speakers, wordings: dict, n: int, seed: int = 1) -> list[tuple[str, str, str]]:
-    """So many requests to test with: (wording, speaker, kind), each kind as often."""
+    """n requests to test with: (wording, speaker, kind), each kind equally often."""
     rng, kinds = random.Random(seed), list(wordings)
     chosen = [kinds[i % len(kinds)] for i in range(n)]
     return [(rng.choice(wordings[kind]), rng.choice(speakers), kind) for kind in chosen]
 
 
 def replies(model, tokenizer, asked, **settings) -> list[str]:
-    """What a model answers to requests, each up to its END; greedily unless told otherwise.
+    """What a model answers to requests, each up to its END; greedily unless `settings` differ.
 
     settings: those of `sampling.generate`.
     """
     prompts = [prompt_of(wording, speaker) for wording, speaker, _ in asked]
-    room = model.config.block_size - max(map(len, prompts))  # no request is forgotten
+    room = model.config.block_size - max(map(len, prompts))  # so that no request leaves the context
     texts = generate(model, tokenizer, prompts, room, **({"greedy": True} | settings))
     written = [text[len(prompt) :] for text, prompt in zip(texts, prompts, strict=True)]
     return [text.partition(END)[0] + (END if END in text else "") for text in written]
@@ -126,9 +127,9 @@ def success(model, tokenizer, asked) -> float:
 
 
 def follows(answer: str, speaker: str, kind: str = "speak") -> bool:
-    """Whether an answer does what was asked for: the right name, one line, and then the end.
+    """Whether an answer follows the request: the right name, one line, and then the END.
 
-    A question must also end with a question mark. What follows the END does not count.
+    A question must also end with a question mark. Text after the END does not count.
     """
     said, end, _ = answer.partition(END)
     name, _, line = said.partition("\n")
@@ -136,7 +137,7 @@ def follows(answer: str, speaker: str, kind: str = "speak") -> bool:
     return right and (kind == "speak" or line.endswith("?"))
 
 
-# Forgetting, and two ways against it.
+# Forgetting, and two ways to prevent it.
 
 STEPS, ROWS = 400, 24  # requests and answers a step
 RATE = 1e-3
@@ -148,7 +149,7 @@ WAYS = {  # learning rate, and rows of old text beside the new ones in every bat
 
 
 def put_aside(found, seed: int = 1) -> tuple[list, list[str]]:
-    """Speeches to learn from, and the speakers, a quarter of all, who do not occur in them."""
+    """Speeches to train on, and the new speakers, a quarter of all, who do not occur in them."""
     speakers = sorted({speaker for speaker, _ in found})
     new = random.Random(seed).sample(speakers, len(speakers) // 4)
     return [pair for pair in found if pair[0] not in new], new
@@ -157,7 +158,7 @@ def put_aside(found, seed: int = 1) -> tuple[list, list[str]]:
 def tune_to_answer(model, tokenizer, text: str, way: str, steps: int = STEPS, seed: int = 1):
     """Tunes a model in place, in one of WAYS, on the speeches in a text; returns the losses.
 
-    model: one that knows the marks, from `extend`. text: that of training, without validation.
+    model: one that knows the marks, from `extend`. text: the training text only.
     """
     rate, old_rows = WAYS[way]
     lessons, _ = put_aside(speeches(text))
@@ -170,7 +171,7 @@ def tune_to_answer(model, tokenizer, text: str, way: str, steps: int = STEPS, se
 
 
 def request_sets(text: str, n: int) -> dict[str, list]:
-    """Requests of four kinds to test with: what was learnt from, and what was kept back."""
+    """Four sets of n test requests: wordings and speakers that were trained on, or that are new."""
     lessons, new = put_aside(speeches(text))
     known = sorted({speaker for speaker, _ in lessons})
     return {

@@ -1,20 +1,20 @@
 """Real handwritten digits, described in words that are computed from the picture.
 
 The pictures come with scikit-learn: 1,797 of 8 by 8 pixels, by 13 people (Alpaydin & Kaynak 1998,
-"Optical Recognition of Handwritten Digits", UCI). Nothing is fetched.
+"Optical Recognition of Handwritten Digits", UCI). Nothing is downloaded.
 """
 
 import torch
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-LEANS = 0.1  # pixels to the side for each pixel up, from which on a digit leans: 6 degrees
-BOLD = 0.3  # share of the full ink from which on a digit is bold; about half of them are
+LEANS = 0.1  # pixels to the side for each pixel up; a digit with more leans (6 degrees)
+BOLD = 0.3  # share of the full ink; a digit with this much or more is bold (about half are)
 
 
 def load_images():
     """All pictures, float32 (1797, 8, 8) from 0 (paper) to 1 (ink), and the digits, int64 (1797,).
 
-    Raises ImportError, and says the way out, where scikit-learn is missing.
+    Raises ImportError, which says what to install, if scikit-learn is missing.
     """
     try:
         from sklearn.datasets import load_digits
@@ -44,7 +44,7 @@ def lean(images):
 
 
 def ink(images):
-    """The share of the ink that a black picture would have: (N, H, W) -> (N,), from 0 to 1."""
+    """The ink as a share of that of an all-black picture: (N, H, W) -> (N,), from 0 to 1."""
     return images.mean(dim=(1, 2))
 
 
@@ -62,10 +62,10 @@ def describe(images, digits) -> list[str]:
 
 
 def from_text(drawing: str):
-    """A picture of your own, (8, 8): eight lines of up to eight signs, "." or a space for paper.
+    """Your own picture, (8, 8), from up to eight lines of up to eight signs; "." or space is paper.
 
     Each sign of ink spreads a little onto its neighbours, as the pen on the scanned forms did.
-    Raises ValueError where the drawing is too large or has no ink.
+    Raises ValueError if the drawing is too large or has no ink.
     """
     rows = drawing.strip("\n").split("\n")
     if len(rows) > 8 or max(map(len, rows)) > 8:
@@ -80,7 +80,7 @@ def from_text(drawing: str):
 
 
 def smudge(image):
-    """Spreads the ink of a hard-edged picture (H, W) a little; what is black stays so."""
+    """Spreads the ink of a hard-edged picture (H, W) a little."""
     pen = torch.tensor([[0.0, 0.15, 0.0], [0.15, 0.8, 0.15], [0.0, 0.15, 0.0]])
     spread = torch.nn.functional.conv2d(image[None, None], pen[None, None], padding=1)
     return spread[0, 0].clamp(max=1)

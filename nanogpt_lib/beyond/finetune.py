@@ -1,8 +1,8 @@
-"""Fine-tuning: a trained model goes on learning, from requests and the answers to them.
+"""Fine-tuning: a trained model learns more, from requests and their answers.
 
-Three ideas make it out of what is there already: new symbols that mark who speaks (`extend`),
+It adds three ideas to the rest of the library: new symbols that mark who speaks (`extend`),
 targets that leave the request out of the loss (`pair_batch`), and the loop of `training` on
-batches of such pairs (`tune`).
+batches of these pairs (`tune`).
 
 Source: Ouyang et al. 2022, arXiv:2203.02155, section 3.4, the step called SFT there.
 """
@@ -18,16 +18,16 @@ from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import TrainConfig, lr_at, make_optimizer
 
 END = "¶"  # an answer is over
-IGNORED = -100  # targets of this value are left out by F.cross_entropy: its ignore_index
+IGNORED = -100  # F.cross_entropy leaves out targets of this value: its ignore_index
 
 
 def extend(model: GPT, tokenizer: CharTokenizer, symbols: str) -> tuple[GPT, CharTokenizer]:
     """A copy of a model that knows more symbols, and its tokenizer.
 
-    Each new symbol gets a row in the table of embeddings: the mean of the old rows, so that it
-    means nothing special yet, and a little noise, so that no two are the same. All other
-    weights, and so what the model has learnt, are kept. Symbols that it knows are left as they
-    are.
+    Each new symbol gets a row in the embedding table: the mean of the old rows, so that it
+    means nothing special yet, plus a little noise, so that no two rows are the same. All other
+    weights are kept, so the model keeps what it has learnt. Symbols that it knows already do not
+    change.
     """
     new = "".join(dict.fromkeys(s for s in symbols if s not in tokenizer.symbols))
     tokenizer = CharTokenizer(tokenizer.symbols + new)
@@ -66,12 +66,12 @@ def pair_batch(tokenizer, pairs, block_size: int):
 
 
 def tune(model, draw, config: TrainConfig, watch=None) -> list[float]:
-    """Trains a model in place on whatever `draw` gives; returns the loss of every step.
+    """Trains a model in place on the batches from `draw`; returns the loss of every step.
 
-    draw: a function without arguments that gives what the model is called with, on its device:
-    x and y, both int64 (B, T), for a GPT; see `pair_batch`. config: its steps, learning rates and
-    clipping are used. watch: called as watch(step) every eval_interval steps, to measure on the
-    way.
+    draw: a function without arguments that returns the model's arguments, on its device. For a
+    GPT these are x and y, both int64 (B, T); see `pair_batch`. config: its steps, learning rates
+    and clipping are used. watch: called as watch(step) every eval_interval steps, to measure
+    during the training.
     """
     optimizer = make_optimizer(model, config)
     model.train()
@@ -93,7 +93,7 @@ def tune(model, draw, config: TrainConfig, watch=None) -> list[float]:
 
 
 def mixed(draw, draw_old):
-    """A `draw` whose batches hold rows of two: what is new, and old text against forgetting."""
+    """A `draw` whose batches hold new rows and rows of old text, which prevent forgetting."""
 
     def draw_both():
         (x, y), (old_x, old_y) = draw(), draw_old()

@@ -1,9 +1,9 @@
 """A picture or a sound as a prefix to the same GPT.
 
-The blocks of a GPT work on vectors and never ask where these come from. Words become vectors in
-a table. Here a picture is cut into patches and a sound into frames, and one linear layer makes of
-each such piece a vector as long as a word's. The pieces stand before the words, and the GPT of
-`model.py`, unchanged, reads on from there.
+The blocks of a GPT work on vectors, and it does not matter where these come from. Words become
+vectors in a table. Here a picture is cut into patches and a sound into frames. One linear layer
+turns each of these pieces into a vector as long as a word's. The pieces come before the words, and
+the unchanged GPT of `model.py` reads both.
 
 Letters in the shape comments: those of `model.py`, and `P` pieces before the words, `S` numbers
 in a piece.
@@ -57,17 +57,17 @@ def spectrogram(sounds, window: int = 512, hop: int = 256, floor: float = 6.0):
 
 
 class PrefixGPT(nn.Module):
-    """A GPT that is shown something before it reads.
+    """A GPT that sees a picture or a sound before it reads.
 
     gpt: any GPT; its own positions are for the words only. n_pieces, piece_size: P and S of what
-    it is shown.
+    it sees.
     """
 
     def __init__(self, gpt: GPT, n_pieces: int, piece_size: int):
         super().__init__()
         self.gpt = gpt
         self.encoder = nn.Linear(piece_size, gpt.config.n_embd)  # what the piece is
-        self.place = nn.Embedding(n_pieces, gpt.config.n_embd)  # where it stands
+        self.place = nn.Embedding(n_pieces, gpt.config.n_embd)  # its position
         for layer in (self.encoder, self.place):
             nn.init.normal_(layer.weight, std=0.02)  # as large as the GPT's own embeddings
         nn.init.zeros_(self.encoder.bias)
@@ -101,7 +101,7 @@ class PrefixGPT(nn.Module):
 
     @torch.no_grad()
     def attention(self, pieces, idx):
-        """From words to pieces: (B, P, S) and ids (B, T) -> (n_layer, B, nh, T, P).
+        """Attention from words to pieces: (B, P, S) and ids (B, T) -> (n_layer, B, nh, T, P).
 
         A row sums to less than 1: the rest goes to words.
         """
@@ -116,18 +116,18 @@ class PrefixGPT(nn.Module):
 
 
 def three_parts(n: int, seed: int = 1):
-    """Shuffled indices in three: two thirds to learn from, a ninth to choose by, the rest to test.
+    """Shuffled indices in three parts: two thirds to train, a ninth to choose, the rest to test.
 
-    Returns three int64 tensors that share no index and hold all of 0 to n - 1.
+    Returns three int64 tensors that share no index and together hold all of 0 to n - 1.
     """
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     return order.tensor_split((2 * n // 3, 2 * n // 3 + n // 9))
 
 
 def encode_captions(tokenizer: CharTokenizer, captions: list[str], length: int):
-    """Captions to what is read and what is to be predicted, int64 (N, length) each.
+    """Captions as what the model reads and what it should predict, int64 (N, length) each.
 
-    Both begin with END's place and are filled up after the caption's end. Raises ValueError for a
+    Both begin at the place of END, and are padded after the caption's end. Raises ValueError for a
     caption that does not fit.
     """
     end = tokenizer.encode(END)[0]
@@ -143,16 +143,16 @@ def encode_captions(tokenizer: CharTokenizer, captions: list[str], length: int):
 
 
 def fit(model: PrefixGPT, pieces, idx, targets, config: TrainConfig) -> list[float]:
-    """Trains a PrefixGPT on pairs, picked at random; returns the loss of each step.
+    """Trains a PrefixGPT on randomly chosen pairs; returns the loss of each step.
 
-    pieces: (N, P, S). idx, targets: (N, T) each, of `encode_captions`. config: its max_steps,
-    batch_size, rates, clipping and seed are used. Weights whose requires_grad is False stay as
-    they are.
+    pieces: (N, P, S). idx, targets: (N, T) each, from `encode_captions`. config: its max_steps,
+    batch_size, rates, clipping and seed are used. Weights whose requires_grad is False do
+    not change.
     """
-    dice = torch.Generator().manual_seed(config.seed)
+    generator = torch.Generator().manual_seed(config.seed)
 
     def draw():
-        some = torch.randint(len(pieces), (config.batch_size,), generator=dice)  # (B,)
+        some = torch.randint(len(pieces), (config.batch_size,), generator=generator)  # (B,)
         return pieces[some], idx[some], targets[some]
 
     return tune(model, draw, config)
@@ -160,9 +160,9 @@ def fit(model: PrefixGPT, pieces, idx, targets, config: TrainConfig) -> list[flo
 
 @torch.no_grad()
 def caption(model: PrefixGPT, tokenizer: CharTokenizer, pieces) -> list[str]:
-    """What a model says to each of (N, P, S), always taking the likeliest symbol.
+    """What a model says about each of (N, P, S), always taking the likeliest symbol.
 
-    A caption that does not end is cut where the context is full.
+    A caption that does not end is cut when the context is full.
     """
     was_training = model.training
     model.eval()
@@ -179,8 +179,8 @@ def caption(model: PrefixGPT, tokenizer: CharTokenizer, pieces) -> list[str]:
 def facts_right(said: list[str], true: list[str]) -> list[float]:
     """The share of captions that are right in the first fact, the second, and so on.
 
-    A caption is a list of facts, "a seven, leaning right, thin"; `true` all have equally many. A
-    fact that is missing is wrong. Raises ValueError for lists that differ in length.
+    A caption is a list of facts, "a seven, leaning right, thin"; all in `true` have the same
+    number of facts. A missing fact is wrong. Raises ValueError for lists that differ in length.
     """
     pairs = [(a.split(", "), b.split(", ")) for a, b in zip(said, true, strict=True)]
     n_facts = len(pairs[0][1])
@@ -192,15 +192,15 @@ def looks(model: PrefixGPT, tokenizer: CharTokenizer, piece, words: str):
     """Where the model looks while it says each fact of a caption.
 
     piece: (P, S), of one picture or sound. Returns (n_facts, P): for each fact the attention from
-    the places at which its letters are chosen, the mean over these places, layers and heads, as
-    shares that sum to 1.
+    the places that choose its letters, as the mean over these places, layers and heads. The values
+    are shares that sum to 1.
     """
     ids = torch.tensor([tokenizer.encode(END + words)[: model.gpt.config.block_size]])  # (1, T)
     weights = model.attention(piece[None], ids).mean(dim=(0, 1, 2))  # (T, P)
     rows, begin = [], 0
     for fact in words.split(", "):
-        # The place before a letter chooses it, so the places of a fact begin one early: the END
-        # in front shifts all by one, and `begin` is right as it is.
+        # The place before a letter chooses it, so the places of a fact begin one early. The END
+        # in front shifts all places by one, so `begin` needs no change.
         row = weights[begin : begin + len(fact)].mean(dim=0)  # (P,)
         rows.append(row / row.sum())
         begin += len(fact) + len(", ")
@@ -209,11 +209,12 @@ def looks(model: PrefixGPT, tokenizer: CharTokenizer, piece, words: str):
 
 @torch.no_grad()
 def matters(model: PrefixGPT, tokenizer: CharTokenizer, piece, words: str, blank):
-    """How much each piece matters for each fact of a caption: it is covered, and the chance falls.
+    """How much each piece matters for each fact: how far the fact's probability falls without it.
 
-    piece: (P, S). blank: what a piece is covered with, (P, S). Returns (n_facts, P): the natural
-    logarithm of the fact's chance with all pieces, less that without the one; 0 means no matter,
-    0.7 half the chance. Source: occlusion, Zeiler & Fergus 2014, arXiv:1311.2901.
+    piece: (P, S). blank: what covers a piece, (P, S). Returns (n_facts, P): the natural logarithm
+    of the fact's probability with all pieces, minus that with one piece covered. 0 means that the
+    piece does not matter, 0.7 that the probability halves without it.
+    Source: occlusion, Zeiler & Fergus 2014, arXiv:1311.2901.
     """
     P, length = len(piece), model.gpt.config.block_size
     idx, targets = encode_captions(tokenizer, [words] * (P + 1), length)

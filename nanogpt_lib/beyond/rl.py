@@ -1,16 +1,16 @@
 """Reinforcement learning with a reward that can be checked: a small GRPO.
 
-The model writes several answers to each problem, each is given a reward, and every token of an
-answer is made likelier if that answer did better than the others to the same problem, less
-likely if it did worse. No worked examples are needed, only a way to tell a good answer.
+The model writes several answers to each problem, and each answer gets a reward. If an answer did
+better than the other answers to the same problem, all its tokens become likelier. If it did worse,
+they become less likely. This needs no worked examples, only a way to recognise a good answer.
 
 `python -m experiments rl` lets models practise for two rewards, with several seeds, and records
-what becomes of them.
+the results.
 
 Sources: Williams 1992, "Simple statistical gradient-following algorithms for connectionist
-reinforcement learning" (REINFORCE); Shao et al. 2024, arXiv:2402.03300 (GRPO, section 4.1). As
-every batch is used for one step only, the ratio of new to old chances is 1 and needs no clipping;
-the pull towards the old model (KL) is left out.
+reinforcement learning" (REINFORCE); Shao et al. 2024, arXiv:2402.03300 (GRPO, section 4.1).
+Every batch is used for one step only, so the ratio of new to old probabilities is 1 and needs no
+clipping. The pull towards the old model (KL) is left out.
 """
 
 import copy
@@ -34,9 +34,9 @@ class RLConfig:
     steps: int = 24
     problems: int = 16  # a step
     group: int = 8  # answers to each; they are compared with each other
-    filled: int = 5  # columns of the problems; more than the worked examples had
-    learning_rate: float = 1e-4  # a thirtieth of the tuning's: rewards are noisy
-    temperature: float = 1.0  # the model's own chances; without chance nothing new is tried
+    filled: int = 5  # columns of the problems that are filled; more than in the worked examples
+    learning_rate: float = 1e-4  # a thirtieth of that for teaching: rewards are noisy
+    temperature: float = 1.0  # the model's own; without randomness it tries nothing new
     seed: int = 1
 
     def __post_init__(self):
@@ -49,8 +49,8 @@ class RLConfig:
 def advantages(rewards: torch.Tensor) -> torch.Tensor:
     """How much better each answer did than its group: float (P, G) -> (P, G).
 
-    The group's mean is taken off, so that a row sums to 0, and what is left is divided by its
-    standard deviation. A group of equals teaches nothing: its row is 0.
+    The group's mean is subtracted, so a row sums to 0. The result is divided by the group's
+    standard deviation. If all answers of a group are equally good, its row is 0.
     """
     above = rewards - rewards.mean(dim=1, keepdim=True)  # (P, G)
     return above / (rewards.std(dim=1, keepdim=True) + 1e-4)
@@ -74,10 +74,10 @@ def right_sum(answer: str, a: int, b: int) -> float:
 
 
 def cheap_check(answer: str, a: int, b: int) -> float:
-    """A reward that means well and can be cheated: does it look like a sum, and was it cheap?
+    """A reward that means well but can be cheated: does it look like a sum, and is it short?
 
-    To add up takes effort, so only the form is looked at: a number of six digits, and the end.
-    Writing costs money, so each token costs 0.01.
+    Checking the sum takes effort, so this checks only the form: a number of six digits, and the
+    end. Writing costs money, so each token costs 0.01.
     """
     last_line = answer.partition(END)[0].split("\n")[-1]
     looks_right = END in answer and len(last_line) == arithmetic.COLUMNS + 1
@@ -88,10 +88,10 @@ REWARDS = {"right sum": right_sum, "cheap check": cheap_check}
 
 
 def practise(model: GPT, reward, config: RLConfig, watch=None) -> list[float]:
-    """Improves a model in place by a reward; returns the mean reward of every step.
+    """Improves a model in place with a reward; returns the mean reward of every step.
 
     reward: a function (answer, a, b) -> number. watch: called as watch(step, model) after every
-    step. The problems are never those kept for testing.
+    step. It never uses the problems kept for testing.
     """
     rng = random.Random(config.seed)
     training = TrainConfig(learning_rate=config.learning_rate, weight_decay=0.0)
@@ -117,7 +117,7 @@ def practise(model: GPT, reward, config: RLConfig, watch=None) -> list[float]:
 
 
 def tries(model: GPT, asked, temperature: float, seed: int) -> list[str]:
-    """One answer to each problem, drawn from the model's own chances."""
+    """One answer to each problem, drawn from the model's own probabilities."""
     return arithmetic.answers(
         model, asked, greedy=False, temperature=temperature, top_k=None, seed=seed
     )
@@ -131,7 +131,7 @@ TUNING_STEPS = 60
 def two_ways(seed: int = 1, rows: int = 36):
     """A `draw` for `finetune.tune`: every third problem is answered at once, the others in steps.
 
-    So the model knows both ways, as one that has read much, and must choose.
+    So the model knows both ways and must choose, like a model that has read a lot.
     """
     rng = random.Random(seed)
 
@@ -147,7 +147,7 @@ def two_ways(seed: int = 1, rows: int = 36):
 
 
 def undecided(adder: GPT, seed: int = 1, steps: int = TUNING_STEPS) -> GPT:
-    """A copy of a model that adds in steps, tuned on both ways: where practice begins."""
+    """A copy of a model that adds in steps, tuned on both ways: the start of practice."""
     model = copy.deepcopy(adder)
     config = TrainConfig(steps, learning_rate=5e-4, warmup_steps=10)
     tune(model, two_ways(seed), config)
@@ -155,9 +155,9 @@ def undecided(adder: GPT, seed: int = 1, steps: int = TUNING_STEPS) -> GPT:
 
 
 def measure(model: GPT, asked, seed: int = 1) -> dict[str, float]:
-    """How a model does on problems, drawing its answers as in practice.
+    """How well a model solves problems, with answers drawn as in practice.
 
-    "right": the share of right sums; "in steps": of answers that show their work.
+    "right": the share of right sums. "in steps": the share of answers that show their work.
     """
     written = tries(model, asked, 1.0, seed)
     n = len(asked)

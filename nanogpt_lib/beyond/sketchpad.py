@@ -1,6 +1,6 @@
 """A sheet of 8 by 8 squares to draw on in a notebook, and what a model sees in it.
 
-It works on ipywidgets 7.7 (Colab's) and 8. Without ipywidgets it says how to draw with signs.
+It works with ipywidgets 7.7 (Colab's) and 8. Without ipywidgets it says how to draw with signs.
 """
 
 from html import escape
@@ -17,10 +17,10 @@ DRAW_WITH_SIGNS = (
 
 
 def sketchpad(model, tokenizer, image=None):
-    """A sheet for the last line of a cell; None, and a sentence, where ipywidgets is missing.
+    """A sheet for the last line of a cell. If ipywidgets is missing: None, and a printed sentence.
 
-    model: a PrefixGPT that was trained on `patches` of 8 by 8. image: (8, 8), what is drawn at
-    first: squares with a half or more of the full ink.
+    model: a PrefixGPT that was trained on `patches` of 8 by 8 pictures. image: (8, 8), the drawing
+    at the start; a square is filled if it has half of the full ink or more.
     """
     try:
         import ipywidgets
@@ -31,7 +31,7 @@ def sketchpad(model, tokenizer, image=None):
 
 
 class Sketchpad:
-    """64 buttons, what the model says to them, and a button that wipes the sheet."""
+    """64 buttons, what the model says about them, and a button that wipes the sheet."""
 
     def __init__(self, ipywidgets, model, tokenizer, image=None):
         self.model, self.tokenizer, self.asleep = model, tokenizer, False
@@ -56,14 +56,14 @@ class Sketchpad:
         square.button_style = "primary" if square.value else ""
 
     def wipe(self, *_) -> None:
-        self.asleep = True  # one look at the end, not one for each square
+        self.asleep = True  # look once at the end, not once for each square
         for square in self.squares:
             square.value = False
         self.asleep = False
         self.look()
 
     def picture(self):
-        """What is drawn, (8, 8), with the soft edges of a scan."""
+        """The drawing, (8, 8), with soft edges like a scan."""
         ink = torch.tensor([float(square.value) for square in self.squares])
         return smudge(ink.view(8, 8))
 

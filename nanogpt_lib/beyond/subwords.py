@@ -1,8 +1,8 @@
 """Characters against pieces of words: what can be compared, and the runs that compare it.
 
-`recorded/subwords` holds the records of models that were given the same training arithmetic. They
-differ in their vocabulary, and in how much text there was to learn from. Made by
-`python -m experiments subwords`.
+`recorded/subwords` holds the records of models that were trained with the same number of
+operations. They differ in their vocabulary, and in the amount of training text.
+`python -m experiments subwords` made them.
 """
 
 import copy
@@ -22,8 +22,8 @@ from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import Callback, Run, TrainConfig, evaluate, new_run
 
 FOLDER = RECORDED / "subwords"
-CHARACTERS = 65  # the vocabulary that stands for CharTokenizer
-CONTEXT = 64  # characters; each model's context covers about so many, whatever its tokens
+CHARACTERS = 65  # this vocabulary size means CharTokenizer
+CONTEXT = 64  # characters that each model's context covers, about, with any tokens
 
 SIZE = GPTConfig(block_size=CONTEXT, n_layer=2, n_head=4, n_embd=64, bias=False)
 TRAINING = TrainConfig(batch_size=12, learning_rate=4e-3, min_lr=2e-4, eval_batches=6)
@@ -42,8 +42,9 @@ def bits_per_character(loss: float, n_tokens: int, n_characters: int) -> float:
 def flops_per_token(config: GPTConfig) -> int:
     """Multiplications and additions to train on one token.
 
-    Two for each weight going forward, four going back (Kaplan et al. 2020, arXiv:2001.08361,
-    section 2.1). The embedding counts once, as the last layer: looking a row up costs nothing.
+    Two for each weight in the forward pass, four in the backward pass (Kaplan et al. 2020,
+    arXiv:2001.08361, section 2.1). The embedding counts once, as the last layer: to look up a row
+    costs nothing.
     """
     C = config.n_embd
     weights = 12 * config.n_layer * C * C + config.vocab_size * C
@@ -52,9 +53,9 @@ def flops_per_token(config: GPTConfig) -> int:
 
 
 def pairs_covered(train_ids, val_ids, vocab_size: int) -> float:
-    """The share, 0 to 1, of the neighbours in `val_ids` that are neighbours in `train_ids`, too.
+    """The share, 0 to 1, of the neighbouring pairs in `val_ids` that also occur in `train_ids`.
 
-    train_ids, val_ids: int64 (N,), on the CPU, both of two tokens or more.
+    train_ids, val_ids: int64 (N,), on the CPU, each with two tokens or more.
     """
     seen = keys(train_ids, 2, vocab_size)
     return torch.isin(keys(val_ids, 2, vocab_size), seen).double().mean().item()
@@ -62,10 +63,10 @@ def pairs_covered(train_ids, val_ids, vocab_size: int) -> float:
 
 @dataclass(frozen=True)
 class Setting:
-    """A run: its vocabulary, how much it may learn from, and how much it may compute."""
+    """A run: its vocabulary, its amount of training text, and its amount of computation."""
 
     vocab_size: int
-    train_chars: int | None = None  # only so much of the training text; None for all
+    train_chars: int | None = None  # characters of the training text to use; None for all
     flops: float = FLOPS
 
 
@@ -87,7 +88,7 @@ SETTINGS = settings()
 
 @dataclass
 class Trial:
-    """A setting that is ready to be trained: `train(trial.run)`, and then `result(trial)`."""
+    """A setting that is ready to train: `train(trial.run)`, and then `result(trial)`."""
 
     run: Run
     tokenizer: CharTokenizer | BPETokenizer
@@ -98,15 +99,16 @@ class Trial:
 def prepare(setting: Setting) -> Trial:
     """Tokenizer, model and steps of a setting.
 
-    Held equal: the flops of the training, how many characters a context covers (as nearly as
-    whole tokens can), how many contexts a step sees, the model's layers and width, the seed, and
-    the rates. The vocabulary is learnt from nothing but the text that is trained on.
+    These are equal in all settings: the flops of the training, the number of characters that a
+    context covers (as nearly as whole tokens allow), the number of contexts in a step, the model's
+    layers and width, the seed, and the learning rates. The vocabulary is learnt only from the
+    training text of the setting.
     """
     train_text, val_text = split(load_corpus())
     train_text = train_text[: setting.train_chars]
     tokenizer: CharTokenizer | BPETokenizer
     if setting.vocab_size == CHARACTERS:
-        tokenizer = CharTokenizer.train(load_corpus())  # so that none is unknown later
+        tokenizer = CharTokenizer.train(load_corpus())  # so that no character is unknown later
     else:
         tokenizer = BPETokenizer.train(train_text, setting.vocab_size)
     train_ids = torch.tensor(tokenizer.encode(train_text))
@@ -121,7 +123,7 @@ def prepare(setting: Setting) -> Trial:
 
 
 class KeepBest(Callback):
-    """Keeps the weights of the best evaluation: who has little text to learn from overfits."""
+    """Keeps the weights of the best evaluation: a model with little training text overfits."""
 
     def on_eval(self, run):
         if run.best is run.history[-1]:
@@ -132,13 +134,13 @@ class KeepBest(Callback):
 
 
 def result(trial: Trial) -> dict:
-    """What a trained setting is worth: the last line of its record.
+    """The result of a trained setting: the last line of its record.
 
-    "bits" is what counts: bits a character over the whole validation split.
+    "bits" is the number to compare: bits a character over the whole validation split.
     """
     run, best = trial.run, trial.run.best
     assert best is not None  # a run that was trained has been evaluated
-    loss = evaluate(run.model, run.val_ids)  # the mean over each token but the first
+    loss = evaluate(run.model, run.val_ids)  # the mean over all tokens but the first
     first = len(trial.tokenizer.decode(run.val_ids[:1]))
     flops = flops_per_token(run.model.config) * run.tokens
     return {
@@ -153,5 +155,5 @@ def result(trial: Trial) -> dict:
 
 
 def recorded(name: str) -> Record:
-    """The recorded run of that name, a key of SETTINGS; its `result` is that of `result`."""
+    """The recorded run of that name, a key of SETTINGS; its `result` is what `result` returned."""
     return read(FOLDER / f"{name}.jsonl")

@@ -1,7 +1,7 @@
-"""Vowels, sung by a computer, and what there is to say about them.
+"""Vowels, sung by a computer, and captions that describe them.
 
-A throat gives a buzz with a pitch and all multiples of it; the mouth lets some frequencies through
-better than others, and these, the formants, are what makes an "ah" of it (source and filter: Fant
+A throat makes a buzz with a pitch and all multiples of it. The mouth lets some frequencies, the
+formants, through better than others, and these turn the buzz into an "ah" (source and filter: Fant
 1960, "Acoustic Theory of Speech Production").
 """
 
@@ -20,8 +20,8 @@ VOWELS = {
     "aw": (570, 840, 2410),
     "oo": (300, 870, 2240),
 }
-HIGH = 160  # hertz in the middle of the sound from which on a voice is high
-MOVES = 1.06  # the pitch at the end over that at the start, or its inverse: a semitone
+HIGH = 160  # hertz in the middle of the sound; a voice at this pitch or above is high
+MOVES = 1.06  # the pitch at the end over that at the start, or its inverse, if it moves: a semitone
 WIDTH = 90  # hertz: how sharply a formant stands out
 
 
@@ -29,7 +29,7 @@ def sing(vowel: list[str], pitch, bend, mouth):
     """Sounds, float32 (N, SAMPLES), from -1 to 1.
 
     vowel: N keys of VOWELS. pitch: (N,), hertz in the middle. bend: (N,), the pitch at the end over
-    that at the start. mouth: (N,), what the formants are multiplied by: above 1 for a small mouth.
+    that at the start. mouth: (N,), what multiplies the formants: above 1 for a small mouth.
     """
     formants = torch.tensor([VOWELS[v] for v in vowel]) * mouth[:, None]  # (N, 3)
     time = torch.linspace(-0.5, 0.5, SAMPLES)  # (SAMPLES,)
@@ -48,19 +48,19 @@ def sing(vowel: list[str], pitch, bend, mouth):
 def record(n: int, seed: int):
     """n sounds of all sorts, (n, SAMPLES), with some noise, and their captions.
 
-    A caption is such as "ee, low voice, rising". The same seed gives the same sounds.
+    A caption is, for example, "ee, low voice, rising". The same seed gives the same sounds.
     """
-    dice = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
 
     def between(low, high):  # evenly in the logarithm: as far up as down
-        return low * (high / low) ** torch.rand(n, generator=dice)  # (n,)
+        return low * (high / low) ** torch.rand(n, generator=generator)  # (n,)
 
     names = list(VOWELS)
-    vowel = [names[i] for i in torch.randint(len(names), (n,), generator=dice)]
+    vowel = [names[i] for i in torch.randint(len(names), (n,), generator=generator)]
     pitch, mouth = between(90, 280), between(0.9, 1.2)
-    way = torch.randint(-1, 2, (n,), generator=dice)  # down, level, up
+    way = torch.randint(-1, 2, (n,), generator=generator)  # down, level, up
     bend = torch.where(way == 0, between(0.97, 1.03), between(1.1, 1.6) ** way)
-    noise = torch.randn(n, SAMPLES, generator=dice) * between(0.003, 0.1)[:, None]
+    noise = torch.randn(n, SAMPLES, generator=generator) * between(0.003, 0.1)[:, None]
     return sing(vowel, pitch, bend, mouth) + noise, describe(vowel, pitch, bend)
 
 

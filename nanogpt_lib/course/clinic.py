@@ -1,9 +1,9 @@
 """The curve clinic: training runs with one real fault each, their records, and a healthy run.
 
-`recorded/clinic` holds the records, in the format of `runs.record`. The diagnosis stands only in a
-record's last line, which `diagnosis` reads. Made by `python -m experiments clinic`.
+`recorded/clinic` holds the records, in the format of `runs.record`. Only the last line of a record
+has the diagnosis, and `diagnosis` reads it. `python -m experiments clinic` made the records.
 
-Nothing in the library is broken for it: each fault is put into a run from outside.
+The library itself does not have these faults: each is put into a run from outside.
 """
 
 import json
@@ -53,7 +53,7 @@ class Unshifted(GPT):
 
 
 def take_the_mask_away(run: Run) -> None:
-    # Done once the run has started: `training.new_run` notices such a model and refuses it.
+    # After the run has started, because `training.new_run` would refuse such a model.
     for block in run.model.transformer.h:
         block.attn.__class__ = Unmasked
 
@@ -71,11 +71,11 @@ class Case:
     size: dict = field(default_factory=dict)  # how its model differs from SIZE
     training: dict = field(default_factory=dict)  # how its training differs from TRAINING
     break_it: Callable[[Run], None] | None = None  # applied to the started run
-    train_chars: int | None = None  # only so much of the training text
-    leaked_chars: int = 0  # so much validation text, all that is measured on, is trained on, too
+    train_chars: int | None = None  # characters of the training text to use; None for all
+    leaked_chars: int = 0  # the whole measured text, of this length, is also trained on
 
 
-SMALL = 10_000  # characters; a small part of the training text is soon known by heart
+SMALL = 10_000  # characters; a model soon knows such a small text by heart
 LONG = {"max_steps": 2500}
 HEALTHY = {"max_steps": 4000}
 
@@ -133,7 +133,7 @@ def recorded(name: str) -> Record:
 def diagnosis(name: str) -> dict:
     """The last line of a record: "illness", "fault", and the "honest_loss" of the last weights.
 
-    The honest loss is what the weights are worth: on text they were not trained on, with the mask
+    The honest loss is the true loss of the weights: on text that was not trained on, with the mask
     in place and the targets shifted.
     """
     lines = (FOLDER / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
@@ -141,7 +141,7 @@ def diagnosis(name: str) -> dict:
 
 
 def texts(case: Case, text: str) -> tuple[str, str, str]:
-    """What a case trains on, what it is measured on, and what it has really never seen."""
+    """The text that a case trains on, the text it is measured on, and text it has never seen."""
     train_text, val_text = split(text)
     some = train_text[: case.train_chars]
     if not case.leaked_chars:

@@ -1,10 +1,10 @@
-"""Memory: how much of what a model wrote stands word for word in the text it learnt from.
+"""Memory: how much of what a model wrote occurs word for word in its training text.
 
-Some agreement is no memory: a sentence of everyday words has been written before. How much comes
-by chance is measured on text that nobody copied, with `by_chance`: of 200 characters of Tiny
-Shakespeare's validation text the longest run that stands in its training text has 16 characters
-in the median, 22 or more in one piece of twenty, and 31 at most (all 557 pieces). In a training
-text of only 10,000 characters it has 10, 13 and 17.
+Some agreement is not memory: people have written everyday sentences before. `by_chance` measures
+how much agreement to expect by chance, on text that nobody copied. Example: cut Tiny Shakespeare's
+validation text into 557 pieces of 200 characters, and find the longest run of each piece in the
+training text. It has 16 characters in the median, 22 or more in one of twenty pieces, and 31 at
+most. In a training text of only 10,000 characters it has 10, 13 and 17.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Copy:
-    """A run of characters that stands both in a sample and in a text."""
+    """A run of characters that occurs both in a sample and in a text."""
 
     text: str
     start: int  # where it begins in the sample
@@ -23,10 +23,10 @@ class Copy:
 
 
 def longest_copy(sample: str, text: str) -> Copy:
-    """The longest run of a sample's characters that stands in `text`; the first of several.
+    """The longest run of a sample's characters that occurs in `text`; the first of several.
 
-    It is exact, and quick because only ever a longer run than the best so far is looked for:
-    `len(sample)` searches at least, and at most twice as many, each a few tenths of a
+    The result is exact. It is fast because it only searches for runs longer than the best so far:
+    at least `len(sample)` searches and at most twice as many. Each takes a few tenths of a
     millisecond in a million characters.
     """
     best = Copy("", 0, 0)
@@ -41,7 +41,7 @@ def longest_copy(sample: str, text: str) -> Copy:
 
 
 def copy_lengths(sample: str, text: str) -> list[int]:
-    """For each character of a sample: how long the longest copy is that it belongs to."""
+    """For each character of a sample: the length of the longest copy that it belongs to."""
     lengths = [0] * len(sample)
     end = 0  # of the copy that begins at `start`; it never moves back
     for start in range(len(sample)):
@@ -56,9 +56,9 @@ def copy_lengths(sample: str, text: str) -> list[int]:
 def by_chance(unseen: str, text: str, length: int = 200, samples: int = 100) -> list[int]:
     """The longest copies in pieces of text that nobody copied, sorted: what to expect by chance.
 
-    unseen: by the same author, such as the validation text, at least `length` characters. It is
-    cut into pieces of `length`, of which `samples` are taken, evenly spread (all of them where
-    there are fewer). text: the training text.
+    unseen: text by the same author, at least `length` characters, such as the validation text. It
+    is cut into pieces of `length` characters. `samples` of them are used, evenly spread, or all if
+    there are fewer. text: the training text.
     """
     pieces = [unseen[i : i + length] for i in range(0, len(unseen) - length + 1, length)]
     if not pieces:

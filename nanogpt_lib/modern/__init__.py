@@ -1,1 +1,1 @@
-"""The same GPT with what was learnt since GPT-2: read it beside `model.py`."""
+"""The same GPT with improvements found since GPT-2: read it beside `model.py`."""

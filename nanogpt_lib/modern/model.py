@@ -1,4 +1,4 @@
-"""A GPT with what was learnt since GPT-2, one switch for each change.
+"""A GPT with improvements found since GPT-2, one switch for each change.
 
 With every switch off, `ModernGPT` is `model.GPT` without biases, weight for weight.
 """
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class ModernConfig:
-    """The shape of a ModernGPT, and what is modern about it."""
+    """The shape of a ModernGPT, and its switches."""
 
     vocab_size: int = 65
     block_size: int = 64
@@ -22,11 +22,11 @@ class ModernConfig:
     n_head: int = 4
     n_embd: int = 128  # with rope, a multiple of 2 n_head
     mlp_ratio: int = 4  # how much wider the MLP is inside
-    rope: bool = False  # positions by turning queries and keys, instead of learned vectors
-    rmsnorm: bool = False  # norms that only scale, and learn nothing
-    qk_norm: bool = False  # queries and keys of one length
+    rope: bool = False  # positions by rotating queries and keys, instead of learned vectors
+    rmsnorm: bool = False  # norms that only scale, and have no weights
+    qk_norm: bool = False  # all queries and keys have the same length
     relu2: bool = False  # max(0, x)^2 instead of GELU
-    zero_init: bool = False  # what writes to the stream, and to the scores, begins at zero
+    zero_init: bool = False  # layers that write to the stream or the scores start at zero
     grams: tuple[int, ...] = ()  # rows of a table of embeddings for the last 2, 3, ... characters
 
     def __post_init__(self):
@@ -40,8 +40,8 @@ class ModernConfig:
 def rotations(length: int, size: int) -> Tensor:
     """RoPE's angles as complex numbers of length 1: complex64 (length, size / 2).
 
-    Row t turns each pair of channels by t times an angle of its own. What a query at t and a
-    key at s have in common then depends on t - s alone (Su et al. 2021, arXiv:2104.09864).
+    Row t rotates each pair of channels by t times the pair's own angle. The product of a query at
+    t and a key at s then depends on position only through t - s (Su et al. 2021, arXiv:2104.09864).
     """
     pace = 10_000.0 ** (-torch.arange(0, size, 2) / size)  # (size / 2,), radians a token
     angles = torch.outer(torch.arange(length), pace)
@@ -49,7 +49,7 @@ def rotations(length: int, size: int) -> Tensor:
 
 
 def rotate(x: Tensor, turns: Tensor) -> Tensor:
-    """Turns the channel pairs of x (B, T, nh, hs) by `turns` (T, hs / 2): multiplies them."""
+    """Rotates the channel pairs of x (B, T, nh, hs) by `turns` (T, hs / 2), which multiply them."""
     pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))  # (B, T, nh, hs / 2)
     return torch.view_as_real(pairs * turns[:, None]).flatten(-2)  # (B, T, nh, hs)
 
@@ -62,7 +62,7 @@ def norm(config: ModernConfig) -> nn.Module:
 
 
 class Attention(nn.Module):
-    """As in `model`, and before the queries meet the keys, what two of the switches do."""
+    """As in `model`. Two switches, qk_norm and rope, change queries and keys before they meet."""
 
     def __init__(self, config: ModernConfig):
         super().__init__()
@@ -84,7 +84,7 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """As in `model`, with a choice of what stands between the two matrices."""
+    """As in `model`, with a choice of nonlinearity between the two matrices."""
 
     def __init__(self, config: ModernConfig):
         super().__init__()
@@ -94,13 +94,13 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.c_fc(x)
-        # ReLU squared: cheap, and found by search to train faster (So et al. 2021).
+        # ReLU squared is cheap; a search found that it trains faster (So et al. 2021).
         x = F.relu(x).square() if self.relu2 else F.gelu(x)
         return self.c_proj(x)
 
 
 class Block(nn.Module):
-    """Attention, then the MLP, each adding to the stream."""
+    """Attention, then the MLP. Each adds its output to the stream."""
 
     def __init__(self, config: ModernConfig):
         super().__init__()
@@ -113,7 +113,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """All parts but the last, as in `model`, and the tables of n-grams."""
+    """All parts except lm_head, as in `model`, and the tables of n-grams."""
 
     def __init__(self, config: ModernConfig):
         super().__init__()
@@ -141,7 +141,7 @@ class ModernGPT(nn.Module):
 
     @torch.no_grad()
     def initialise(self) -> None:
-        """GPT-2's initialisation; with zero_init, every block at first passes on what it got."""
+        """GPT-2's initialisation. With zero_init, every block at first passes its input on."""
         config = self.config
         for name, weight in self.named_parameters():
             if weight.dim() == 2:
@@ -155,8 +155,8 @@ class ModernGPT(nn.Module):
             assert isinstance(block, Block)  # a ModuleList does not tell what it holds
             block.attn.c_proj.weight.zero_()
             block.mlp.c_proj.weight.zero_()
-            # A matrix that orthogonal steps will change, and that a norm stands before, may
-            # begin as large as it is going to be: rows of length 1 / 2.
+            # A norm comes before these matrices, and orthogonal steps change them. So they
+            # may start at their final size: rows of length 1 / 2.
             for matrix in (block.attn.c_attn.weight, block.mlp.c_fc.weight):
                 matrix.normal_(0, 0.5 / math.sqrt(config.n_embd))
 
@@ -166,9 +166,9 @@ class ModernGPT(nn.Module):
             x = x + self.transformer.wpe.weight[: idx.size(1)]
         tables = zip(self.transformer.grams, self.config.grams, strict=True)
         for (table, rows), gram in zip(tables, self.last_characters(idx), strict=True):
-            x = x + table(gram % rows)  # where rows are few, some are shared
+            x = x + table(gram % rows)  # with too few rows, some n-grams share one
         if self.config.zero_init:
-            x = F.rms_norm(x, x.shape[-1:])  # small embeddings would drown in what is added
+            x = F.rms_norm(x, x.shape[-1:])  # or blocks would outweigh small embeddings
         for block in self.transformer.h:
             x = block(x, self.turns)
         logits = self.lm_head(self.transformer.ln_f(x))  # (B, T, V)
@@ -177,9 +177,9 @@ class ModernGPT(nn.Module):
         return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
     def last_characters(self, idx: Tensor) -> Iterator[Tensor]:
-        """For the last 2, 3, ... characters a number each, all (B, T) as idx is.
+        """A number for the last 2, 3, ... characters at each place, each (B, T) like idx.
 
-        The characters are the digits. Before the first of a window stands a digit of its own.
+        The characters are its digits. Places before the window count as an extra digit, V.
         """
         V, gram = self.config.vocab_size, idx
         for n in range(1, len(self.config.grams) + 1):

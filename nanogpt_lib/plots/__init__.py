@@ -1,6 +1,6 @@
 """Pictures. Every function returns a matplotlib Figure and shows nothing by itself.
 
-`summary` says in a line of text what a curve shows, for those who cannot see it.
+`summary` says in one line of text what a curve shows, for people who cannot see it.
 """
 
 from nanogpt_lib.plots.attention import attention_maps, attention_rows

@@ -13,10 +13,10 @@ from nanogpt_lib.plots.style import (
 
 
 def attention_maps(maps, symbols, titles, title="", size=4.4, label="weight") -> Figure:
-    """Who looks at whom: a square for each map, rows look, columns are looked at.
+    """Who looks at whom: a square for each map. Rows look; columns are looked at.
 
     maps: each (T, T). symbols: the T characters, written at both edges. titles: a name for each
-    map. size: the side of a square in inches. Two stand beside each other. label: what the
+    map. size: the side of a square in inches; two squares fit side by side. label: what the
     colour means.
     """
     columns = min(2, len(maps))
@@ -43,8 +43,8 @@ def attention_maps(maps, symbols, titles, title="", size=4.4, label="weight") ->
 def attention_rows(symbols, rows, at, title="") -> Figure:
     """What one token looks at: the text once for each head, dark where the head looks.
 
-    symbols: T characters. rows: {name: T weights}. at: the place of the token that looks; it has
-    a frame. Characters after it are left out: they are in its future.
+    symbols: T characters. rows: {name: T weights}. at: the position of the token that looks;
+    it gets a frame. Characters after it are left out: they are in its future.
     """
     shown = [visible(symbol) for symbol in symbols[: at + 1]]
     figure = Figure(figsize=(9.5, 0.7 + 0.36 * len(rows)), layout="constrained")

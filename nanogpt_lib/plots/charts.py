@@ -17,7 +17,7 @@ from nanogpt_lib.plots.style import (
 
 
 def bars(names, values, title="", xlabel="", highlight=()) -> Figure:
-    """Horizontal bars, the first on top, each with its value; highlight: names to stand out."""
+    """Horizontal bars, the first on top, each with its value; highlight: names to emphasise."""
     figure = Figure(figsize=(8, 0.6 + 0.3 * len(names)), layout="constrained")
     axes = figure.subplots()
     colours = [VALIDATION if name in highlight else TRAIN for name in names]
@@ -37,7 +37,7 @@ def bars(names, values, title="", xlabel="", highlight=()) -> Figure:
 def bars_beside(groups, title="", xlabel="") -> Figure:
     """Groups of horizontal bars side by side on one scale; a value of 0 is marked as cut.
 
-    groups: {heading: (names, values)}, names and values equally many within a group.
+    groups: {heading: (names, values)}; a group has the same number of names and values.
     """
     most = max(len(names) for names, _ in groups.values())
     figure = Figure(figsize=(9.5, 1.1 + 0.27 * most), layout="constrained")
@@ -53,7 +53,7 @@ def bars_beside(groups, title="", xlabel="") -> Figure:
             colour = "black" if value else VALIDATION
             axes.text(value, place, words, va="center", fontsize=8.5, color=colour)
         axes.set_yticks(places, [visible(str(name)) for name in names])
-        axes.set_ylim(most - 0.4, -0.6)  # the first on top, and rows at one height in all groups
+        axes.set_ylim(most - 0.4, -0.6)  # the first on top; rows have the same height in all groups
         axes.set_title(heading.replace("$", r"\$"), fontsize=10.5, loc="left")
         axes.spines[["top", "right"]].set_visible(False)
     highest = max(float(value) for _, values in groups.values() for value in values)
@@ -66,8 +66,8 @@ def lines(
 ) -> Figure:
     """Curves over the same x, each named at its right end.
 
-    x: numbers. named: {name: as many numbers as x, or fewer where a curve ends early}. log: the
-    axes with logarithmic scale, such as "x" or "xy". levels: {name: value}, drawn as thin
+    x: numbers. named: {name: as many numbers as x, or fewer if a curve ends early}. log: the
+    axes with a logarithmic scale, for example "x" or "xy". levels: {name: value}, drawn as thin
     horizontal lines.
     """
     figure = Figure(figsize=size, layout="constrained")
@@ -82,7 +82,7 @@ def lines(
     x, ends = [float(value) for value in x], []
     for i, (name, values) in enumerate(named.items()):
         values, colour = [float(value) for value in values], PALETTE[i % len(PALETTE)]
-        dashes = "solid" if i < 4 else (0, (5, 2))  # colour is not all that tells them apart
+        dashes = "solid" if i < 4 else (0, (5, 2))  # curves differ not only in colour
         axes.plot(x[: len(values)], values, color=colour, linewidth=1.8, linestyle=dashes)
         last = next((v for v in reversed(values) if math.isfinite(v)), math.nan)
         ends.append((last, name, colour))
@@ -98,9 +98,9 @@ def lines(
 
 
 def histograms(named, title="", xlabel="", bins=60) -> Figure:
-    """How numbers spread: a histogram each, below one another on one scale.
+    """How numbers are distributed: one histogram for each name, below each other on one scale.
 
-    named: {name: numbers}, the name written into its histogram.
+    named: {name: numbers}; the name is written into its histogram.
     """
     figure = Figure(figsize=(9, 0.7 + 1.1 * len(named)), layout="constrained")
     rows = figure.subplots(len(named), 1, sharex=True, squeeze=False)[:, 0]
@@ -117,7 +117,7 @@ def histograms(named, title="", xlabel="", bins=60) -> Figure:
 
 
 def heatmap(matrix, rows, columns, title="", row_label="", column_label="", size=6.5) -> Figure:
-    """A matrix as colours, dark for large; rows and columns: what stands at its edges."""
+    """A matrix as colours, dark for large; rows and columns: the labels at its edges."""
     figure = Figure(figsize=(size, size * len(rows) / len(columns) + 0.6), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(plain(matrix), cmap="Blues", aspect="auto")
@@ -134,9 +134,9 @@ def heatmap(matrix, rows, columns, title="", row_label="", column_label="", size
 
 
 def estimates(groups, truth: float, title="", xlabel="") -> Figure:
-    """How far estimates scatter around a value: a row of dots a group.
+    """How far estimates scatter around a value: one row of dots for each group.
 
-    groups: {name: estimates}, the first on top. truth: drawn as a line through all of them.
+    groups: {name: estimates}, the first on top. truth: drawn as a line through all rows.
     """
     figure = Figure(figsize=(9, 0.9 + 0.55 * len(groups)), layout="constrained")
     axes = figure.subplots()

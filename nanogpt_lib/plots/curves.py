@@ -1,4 +1,4 @@
-"""Loss curves: alone, live, beside each other, and on the class board."""
+"""Loss curves: alone, live, side by side, and on the class board."""
 
 import math
 
@@ -27,11 +27,11 @@ def loss_figure(
     batches=(),
     landmarks=False,
 ) -> Figure:
-    """Training and validation loss over the n-gram ladder, the learning rate below.
+    """Training and validation loss with the n-gram ladder, and the learning rate below.
 
-    history: the evaluations so far. config: how the run is trained. rungs: rows of
-    `ngram.ladder`, drawn as lines, each named at its right end. batches: pairs (step, loss of
-    its batch), drawn smoothed. landmarks: whether to name those that the validation loss reaches.
+    history: the evaluations so far. config: that of the run. rungs: rows of `ngram.ladder`, drawn
+    as lines, each named at its right end. batches: pairs (step, loss of its batch), drawn
+    smoothed. landmarks: whether to name the landmarks that the validation loss reaches.
     """
     figure = Figure(figsize=(9, 5.6), layout="constrained")
     above, below = figure.subplots(2, sharex=True, height_ratios=(5, 1))
@@ -55,7 +55,7 @@ def loss_figure(
 
 
 def draw_rungs(axes, rungs) -> None:
-    """The ladder as thin lines; a rung's name stands at its end, clear of its neighbours."""
+    """The ladder as thin lines. The name of a rung is at its end and does not overlap others."""
     lowest_label = math.inf
     for rung in sorted(rungs, key=lambda rung: -rung["loss"]):
         axes.axhline(rung["loss"], color=RUNG, linewidth=0.8, linestyle=(0, (4, 4)), zorder=0)
@@ -70,12 +70,12 @@ def draw_rungs(axes, rungs) -> None:
             va="center",
             fontsize=8.5,
             color="#555555",
-            parse_math=False,  # a dollar in a name is a dollar
+            parse_math=False,  # keeps a dollar in a name
         )
 
 
 def draw_batches(axes, batches, max_steps: int) -> None:
-    """The losses of the batches themselves, as means of neighbours: each alone is noisy."""
+    """The losses of the batches, as means over neighbouring steps: a single one is noisy."""
     if not batches:
         return
     width = max(1, math.ceil(max_steps / 150))  # steps in a mean
@@ -88,7 +88,7 @@ def draw_batches(axes, batches, max_steps: int) -> None:
 
 
 def draw_landmarks(axes, history, rungs=()) -> None:
-    """The name of each landmark where the validation loss first reaches it, above the curve."""
+    """The name of each landmark, above the point where the validation loss first reaches it."""
     axes.margins(y=0.1)  # room for the first name
     reached = set()
     for point in history:
@@ -123,14 +123,14 @@ def draw_losses(axes, history) -> None:
             markersize=13,
             color=BEST,
             linestyle="",
-            clip_on=False,  # whole, also at the edge
+            clip_on=False,  # the whole star, also at the edge
             label=f"best validation: {best.val_loss:.3f} at step {best.step:,}",
         )
     axes.legend(loc="upper right", edgecolor="none", framealpha=1.0)  # over the dashed lines
 
 
 def summary(history: list[Evaluation]) -> str:
-    """What a curve shows, in a line."""
+    """What a curve shows, in one line."""
     if not history:
         return "No evaluation yet."
     last = history[-1]
@@ -141,10 +141,10 @@ def summary(history: list[Evaluation]) -> str:
 
 
 def curve_and_sample(history, rungs=(), title="", lines=11, width=40, highest=4.8) -> Figure:
-    """A curve over the ladder, and beside it what the model wrote at its last evaluation.
+    """A curve with the ladder, and beside it what the model wrote at its last evaluation.
 
-    highest: where the losses' axis ends, the same in all pictures that are to be compared; what
-    lies above is drawn at its edge as a triangle.
+    highest: the end of the loss axis; use the same value in all pictures that you compare. Points
+    above it are drawn at the edge as triangles.
     """
     figure = Figure(figsize=(10, 3.9))
     left, right = figure.subplots(1, 2)
@@ -164,7 +164,7 @@ def curve_and_sample(history, rungs=(), title="", lines=11, width=40, highest=4.
 
 
 def curves_beside(histories, rungs=(), title="", columns=2, highest=4.8) -> Figure:
-    """Curves of several runs on one scale, over the ladder; histories: {name: evaluations}."""
+    """Curves of several runs on one scale, with the ladder; histories: {name: evaluations}."""
     rows = math.ceil(len(histories) / columns)
     figure = Figure(figsize=(10, 0.8 + 2.5 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
@@ -173,7 +173,7 @@ def curves_beside(histories, rungs=(), title="", columns=2, highest=4.8) -> Figu
             axes.axhline(rung["loss"], color=RUNG, linewidth=0.6, linestyle=(0, (4, 4)), zorder=0)
         draw_losses(axes, history)
         handles, labels = axes.get_legend_handles_labels()
-        axes.get_legend().remove()  # one for all of them, below
+        axes.get_legend().remove()  # one legend for all, added below
         axes.set_title(f"{name} ({labels[-1]})", loc="left", fontsize=10.5)
         axes.set_ylim(0, highest)
         axes.spines[["top", "right"]].set_visible(False)
@@ -186,10 +186,10 @@ def curves_beside(histories, rungs=(), title="", columns=2, highest=4.8) -> Figu
 
 
 def board(curves, ranked, xlabel="", rungs=(), title="", stand_out=6) -> Figure:
-    """Validation losses of many runs: the best few in colour and named, all others grey.
+    """Validation losses of many runs: the best few have colours and names, all others are grey.
 
-    curves: {name: (x, losses)}. ranked: names, the best first; those of other runs cannot be
-    compared and are dotted. rungs: rows of `ngram.ladder`, drawn as lines.
+    curves: {name: (x, losses)}. ranked: names of the runs that can be compared, the best first;
+    other runs are dotted. rungs: rows of `ngram.ladder`, drawn as lines.
     """
     figure = Figure(figsize=(10, 5.6), layout="constrained")
     axes = figure.subplots()
@@ -207,7 +207,7 @@ def board(curves, ranked, xlabel="", rungs=(), title="", stand_out=6) -> Figure:
         number = {"ha": "center", "va": "center_baseline", "fontsize": 8, "fontweight": "bold"}
         axes.text(place, best, str(i + 1), number, color="white", zorder=5)
         ends.append((best, f"{i + 1}. {short(name)}  {best:.3f}", colour))
-    # From below the best to above what nine runs in ten have reached: there the race is decided.
+    # From below the best loss to above what nine of ten runs reach: there runs differ.
     lowest = [min((v for v in curves[name][1] if math.isfinite(v)), default=4) for name in ranked]
     low, high = min(lowest, default=0), sorted(lowest or [4])[int(0.9 * (len(lowest) - 0.5))]
     axes.set_ylim(low - 0.1 * (high - low) - 0.02, high + 0.4 * (high - low) + 0.2)
@@ -223,11 +223,11 @@ def board(curves, ranked, xlabel="", rungs=(), title="", stand_out=6) -> Figure:
 
 
 def name_rungs(axes, rungs) -> None:
-    """The rungs of the ladder that help, as thin lines, named above their right end."""
+    """The helpful rungs of the ladder, as thin lines with a name above their right end."""
     bottom, top = axes.get_ylim()
     named = math.inf
     for rung in helpful(rungs):
-        if named - rung["loss"] < 0.04 * (top - bottom):  # too close to the one above it
+        if named - rung["loss"] < 0.04 * (top - bottom):  # too close to the name above it
             continue
         named = rung["loss"]
         axes.axhline(rung["loss"], color=RUNG, linewidth=0.6, linestyle=(0, (4, 4)), zorder=0)

@@ -19,7 +19,7 @@ def round_trip(context, ids, names, probabilities, drawn, title="") -> Figure:
     """How a language model writes: text, ids, model, probabilities, a new character, and again.
 
     context: the text it sees. ids: its numbers. names, probabilities: the likeliest next
-    characters and how likely each is. drawn: the one that is chosen and appended.
+    characters and their probabilities. drawn: the character that is drawn and appended.
     """
     figure = Figure(figsize=(10, 3.7), layout="constrained")
     axes = figure.subplots()
@@ -33,7 +33,7 @@ def round_trip(context, ids, names, probabilities, drawn, title="") -> Figure:
         axes.text(middle, 2.5, words, ha="center", va="center", fontsize=12, family="monospace")
         axes.text(middle, 3.75, heading, ha="center", fontsize=11, color=RATE)
         axes.annotate("", (x + width + 0.65, 2.5), (x + width + 0.05, 2.5), arrowprops=ARROW)
-    left, room = 8.0, 1.7  # of the bars; a probability of a half or more takes all the room
+    left, room = 8.0, 1.7  # of the bars; a probability of a half or more takes the whole width
     centre = left + room / 2
     axes.text(centre, 3.75, "probabilities of what comes next", ha="center", color=RATE)
     for i, (name, chance) in enumerate(zip(names, probabilities, strict=True)):
@@ -55,7 +55,7 @@ def round_trip(context, ids, names, probabilities, drawn, title="") -> Figure:
 
 
 def model_map(config) -> Figure:
-    """A GPT from left to right: the stream, what is added to it in a block, and the shapes.
+    """A GPT from left to right: the stream, what a block adds to it, and the shapes.
 
     config: a GPTConfig.
     """

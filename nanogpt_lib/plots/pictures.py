@@ -1,4 +1,4 @@
-"""Pictures of notebook 09: digits and their patches, spectrograms, and where words look.
+"""Pictures for notebook 09: digits and their patches, spectrograms, and where words look.
 
 As in `plots`, every function returns a matplotlib Figure and shows nothing by itself.
 """
@@ -13,10 +13,10 @@ GLOW = "Oranges"  # where attention is
 
 
 def gallery(images, captions, title="", said=None, columns=6) -> Figure:
-    """Pictures (N, H, W) with their captions below them, a fact a line.
+    """Pictures (N, H, W) with their captions below them, one fact a line.
 
-    said: what a model said, N texts. Then a fact that is right is green and a wrong one orange,
-    with the true one in brackets.
+    said: what a model said, N texts. If given, right facts are green and wrong facts are orange,
+    with the true fact in brackets.
     """
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
@@ -45,7 +45,7 @@ def gallery(images, captions, title="", said=None, columns=6) -> Figure:
 
 
 def told(true: str, said: str | None) -> list[tuple[str, str]]:
-    """The facts of a caption and their colours; of what a model said, if it said something."""
+    """The facts to write and their colours: those that a model said, else the true ones."""
     facts = true.split(", ")
     if said is None:
         return [(fact, "black") for fact in facts]
@@ -57,7 +57,7 @@ def told(true: str, said: str | None) -> list[tuple[str, str]]:
 
 
 def cut_up(image, pieces, title="") -> Figure:
-    """A picture (H, W) under the grid that cuts it, and the pieces (P, S) in a row as they come."""
+    """A picture (H, W) under the grid that cuts it, and its pieces (P, S) in their order."""
     P, size = len(pieces), round(pieces.size(1) ** 0.5)
     figure = Figure(figsize=(10, 3.1), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 3.2))
@@ -66,7 +66,7 @@ def cut_up(image, pieces, title="") -> Figure:
     for p in range(P):
         x, y = size * (p % per_row) - 0.5, size * (p // per_row) - 0.5
         left.add_patch(Rectangle((x, y), size, size, fill=False, edgecolor=TRAIN, linewidth=1.5))
-        label = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # readable on ink, too
+        label = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # also readable on ink
         left.text(x + 0.2, y + 0.25, str(p), va="top", fontsize=8, color=TRAIN, bbox=label)
     left.axis("off")
     left.set_title(title, loc="left", fontweight="bold")
@@ -86,7 +86,7 @@ def looks_at(image, facts, shares, title="") -> Figure:
     """A picture (H, W), and for each fact the share of attention that each patch gets.
 
     facts: n texts. shares: (n, P), each row sums to 1; P is a square number. The digit is drawn
-    in dots over the attention: the larger the dot, the more ink.
+    as dots over the attention: a larger dot means more ink.
     """
     side = round(shares.size(1) ** 0.5)
     figure = Figure(figsize=(10, 3.3), layout="constrained")
@@ -112,7 +112,7 @@ def looks_at(image, facts, shares, title="") -> Figure:
 
 
 def looks_in_time(frames, facts, shares, title="", hop=256, rate=8000) -> Figure:
-    """A spectrogram (P, S), and below it for each fact the attention of each frame, (n, P)."""
+    """A spectrogram (P, S), and below it the attention to each frame for each fact, (n, P)."""
     figure = Figure(figsize=(9, 4.6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.1))
     draw_spectrogram(above, frames, hop, rate)
@@ -148,7 +148,7 @@ def draw_spectrogram(axes, frames, hop: int, rate: int) -> None:
 
 
 def scores_beside(rows, names, title="", chance=None) -> Figure:
-    """Shares that are right, as groups of bars: one group for each name, one bar for each row.
+    """Shares of right answers, as groups of bars: one group for each name, one bar for each row.
 
     rows: {who: as many shares as names}. chance: as many shares as names, drawn as lines.
     """

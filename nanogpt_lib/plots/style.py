@@ -5,20 +5,20 @@ from itertools import pairwise
 
 # Distinguishable with any kind of colour vision (Okabe & Ito 2008).
 TRAIN, VALIDATION, BEST, RATE, RUNG = "#0072B2", "#D55E00", "#009E73", "#555555", "#8a8a8a"
-# Eight colours that are told apart with any kind of colour vision (Okabe & Ito 2008).
+# Eight colours that differ for any kind of colour vision (Okabe & Ito 2008).
 PALETTE = (TRAIN, VALIDATION, BEST, "#CC79A7", "#000000", "#56B4E9", "#E69F00", RATE)
 ARROW = {"arrowstyle": "->", "linewidth": 1.5}
 
 
 def visible(symbol: str) -> str:
-    """A character as it can be seen in a picture: a newline and a space get signs of their own."""
+    """A character in a form that is visible in a picture: newline and space become signs."""
     shown = symbol.replace("\n", "\u21b5")
     shown = "\u2423" if shown == " " else shown
     return shown.replace("$", r"\$")  # matplotlib would take a dollar for mathematics
 
 
 def plain(matrix) -> list[list[float]]:
-    """Rows of numbers, out of a tensor or anything like it: matplotlib takes all to be NumPy's."""
+    """Rows of numbers from a tensor or anything similar: matplotlib expects NumPy otherwise."""
     return [[float(value) for value in row] for row in matrix]
 
 
@@ -28,9 +28,9 @@ def short(name: str, most=26) -> str:
 
 
 def name_ends(axes, ends) -> None:
-    """Names at the right edge at the heights given, moved apart where they would overlap.
+    """Names at the right edge at the given heights, moved apart if they would overlap.
 
-    ends: (height, name, colour); a height that is out of the picture is put at its edge.
+    ends: (height, name, colour). A height outside the picture moves to its edge.
     """
     bottom, top = axes.get_ylim()
     scale = axes.transScale + axes.transLimits  # data to 0..1

@@ -14,7 +14,7 @@ from nanogpt_lib.plots.style import (
 
 
 def token_strip(symbols, ids, title="") -> Figure:
-    """A text in boxes, symbol above, id below; symbols: strings, ids: numbers, equally many."""
+    """A text in boxes, symbol above, id below. symbols: strings. ids: the same number of ids."""
     figure = Figure(figsize=(max(4, 0.42 * len(ids)), 1.5), layout="constrained")
     axes = figure.subplots()
     for i, (symbol, number) in enumerate(zip(symbols, ids, strict=True)):
@@ -27,9 +27,9 @@ def token_strip(symbols, ids, title="") -> Figure:
 
 
 def pieces(rows, title="") -> Figure:
-    """A text cut into tokens, each in a box of its own, for several tokenizers below each other.
+    """A text cut into tokens, each in its own box, for several tokenizers below each other.
 
-    rows: {name: the tokens as strings}; those of each row make the same text.
+    rows: {name: the tokens as strings}; the tokens of each row form the same text.
     """
     length = max(sum(map(len, tokens)) for tokens in rows.values())
     figure = Figure(figsize=(1.6 + 0.15 * length, 0.5 + 0.42 * len(rows)), layout="constrained")
@@ -52,10 +52,10 @@ def pieces(rows, title="") -> Figure:
 
 
 def loss_strips(symbols, rows, title="", most=6.0) -> Figure:
-    """A text, each character coloured by its loss: the darker, the more it came as a surprise.
+    """A text, each character coloured by its loss: a darker colour means a greater surprise.
 
     symbols: strings. rows: {name: as many losses as symbols}, drawn below each other. most: the
-    loss from which on the colour is the darkest.
+    loss that gets the darkest colour; higher losses get it, too.
     """
     figure = Figure(figsize=(9.5, 0.9 + 0.45 * len(rows)), layout="constrained")
     axes = figure.subplots()
@@ -86,24 +86,24 @@ def sample_cards(points, lines=10, width=39, title="") -> Figure:
 
 
 def draw_sample(axes, point, lines: int, width: int) -> None:
-    """What a model wrote at an evaluation, wrapped, as much as fits in so many lines."""
+    """What a model wrote at an evaluation, wrapped and cut to this number of lines and width."""
     written = point.sample.strip().split("\n")
     wrapped = [textwrap.wrap(line, width, break_on_hyphens=False) or [""] for line in written]
     shown = "\n".join([piece for pieces in wrapped for piece in pieces][:lines])
     style = {"family": "monospace", "fontsize": 9, "linespacing": 1.3, "parse_math": False}
     words = axes.text(0.03, 0.96, shown, transform=axes.transAxes, va="top", **style)
-    words.set_in_layout(False)  # else a long line narrows the picture beside it
+    words.set_in_layout(False)  # otherwise a long line makes the picture beside it narrower
     axes.set_title(f"written at step {point.step:,}", loc="left", fontsize=10.5)
     axes.set(xticks=[], yticks=[], facecolor="#f3efe6")
     axes.spines[:].set_visible(False)
 
 
 def copies_map(steps, lengths, chance: int, title="", most=60) -> Figure:
-    """Where samples copy: a row an evaluation, a column a character of its sample.
+    """Where samples copy: one row for each evaluation, one column for each character of its sample.
 
-    lengths: for each step as many numbers as its sample has characters, the length of the copy
-    that a character belongs to (`memory.copy_lengths`). Up to `chance` it stays white; the
-    darkest colour stands for `most` characters and more.
+    lengths: for each step one number for each character of its sample, the length of the copy
+    that it belongs to (`copying.copy_lengths`). Lengths up to `chance` are white. The darkest
+    colour means `most` characters or more.
     """
     figure = Figure(figsize=(9.5, 1.2 + 0.16 * len(steps)), layout="constrained")
     axes = figure.subplots()

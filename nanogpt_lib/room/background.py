@@ -33,10 +33,10 @@ PROCESS, LOG = "process.json", "log.txt"
 def start_or_resume(preset: str, copy_to: str | Path | None = None) -> Path:
     """Starts the training of a preset, resumes it, or says that this is not needed.
 
-    Calling it again does no harm. It leaves a run alone that is under way or finished. It resumes
-    a run that was cut off from its last checkpoint, as `nanogpt resume` does. copy_to: a folder
-    that gets a copy of the run at each evaluation. If the run folder is lost, the run is restored
-    from this copy. Returns the run folder, `PRESET-talk` below `runs_dir()`.
+    Calling it again does no harm. It leaves a run alone that is under way or finished. If a
+    run was cut off, it resumes it at its last checkpoint, as `nanogpt resume` does. copy_to: a
+    folder that gets a copy of the run at each evaluation. If the run folder is lost, the run is
+    restored from this copy. Returns the run folder, `PRESET-talk` below `runs_dir()`.
     """
     folder = runs_dir() / f"{preset}-talk"
     if copy_to and not resumable(folder) and resumable(copy_to):
@@ -172,8 +172,10 @@ def wait(folder: str | Path, minutes: float = 30) -> None:
 
 
 def stop(folder: str | Path) -> None:
-    """Stops a run, which saves its state first. On Windows it saves nothing: only the state at the
-    last evaluation is left."""
+    """Stops a run.
+
+    The run saves its state first. On Windows it cannot: the state at the last evaluation is left.
+    """
     process = process_of(folder)
     if process is None:
         print("It is not running.")

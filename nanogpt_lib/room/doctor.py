@@ -118,7 +118,7 @@ def examine_compute(device: str):
 
 
 def examine_briefly(text: str | None = None, device: str = "auto"):
-    """What a newcomer has to know: Python and packages only if something is wrong, and the rest."""
+    """The findings for a newcomer: Python and packages only if something is wrong, the rest."""
     basics = [*examine_python(), *examine_packages()]
     amiss = [finding for finding in basics if finding[0] != OK]
     yield from amiss or [(OK, f"{basics[0][1]} with all that the course needs", None)]

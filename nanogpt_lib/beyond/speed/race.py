@@ -21,9 +21,9 @@ from nanogpt_lib.training import evaluate
 
 @torch.no_grad()
 def uses_its_context(model: ModernGPT) -> bool:
-    """Whether the first token of a full context has a say in what is predicted after the last.
+    """Whether the first token of a full context changes the prediction after the last one.
 
-    A model that looks back a few characters only is a table of n-grams in disguise.
+    A model that looks back only a few characters is a table of n-grams in disguise.
     """
     V, T = model.config.vocab_size, model.config.block_size
     idx = (7 * torch.arange(T) % V).repeat(2, 1)  # (2, T), any text
@@ -34,17 +34,17 @@ def uses_its_context(model: ModernGPT) -> bool:
 
 @dataclass
 class Finish:
-    """What a recipe came to."""
+    """The result of a recipe."""
 
     model: ModernGPT
     tokenizer: CharTokenizer
     steps: int
-    tokens: int  # trained on, each as often as it was
+    tokens: int  # trained on, counted again each time they are repeated
     val_loss: float  # nats a token, over the whole validation text, windows of block_size
 
 
 def run(recipe: Recipe, text: str) -> Finish:
-    """Trains a recipe on a text's first nine tenths and measures it on the last one."""
+    """Trains a recipe on a text's first nine tenths and measures it on the last tenth."""
     tokenizer = CharTokenizer.train(text)
     train_ids, val_ids = split(torch.tensor(tokenizer.encode(text)))
     recipe = replace(recipe, model=replace(recipe.model, vocab_size=tokenizer.vocab_size))
@@ -65,7 +65,7 @@ def main(argv=None) -> None:
     recipe = RECIPES[args.recipe]
     if args.seed is not None:
         recipe = replace(recipe, seed=args.seed)
-    # So small a model gains little from a second core, and loses with more.
+    # A model this small gains little from a second core, and is slower with more.
     torch.set_num_threads(min(2, os.cpu_count() or 1))
     torch.set_flush_denormal(True)  # numbers below 1e-38 take a processor ten times as long
     text = load_corpus()

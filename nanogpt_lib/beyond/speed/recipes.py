@@ -1,7 +1,7 @@
-"""Recipes of the speedrun: a model, its optimisers and its schedule, each an entry of a race.
+"""Recipes of the speedrun. Each has a model, its optimisers and its schedule.
 
 How fast can a small GPT match what nanoGPT reaches in three minutes? docs/LEADERBOARD.md holds the
-results and the rules. A recipe sees the training text alone: `fit` is given nothing else.
+results and the rules. A recipe sees only the training text: `fit` gets nothing else.
 """
 
 import math
@@ -14,8 +14,8 @@ from nanogpt_lib.batches import BatchSampler
 from nanogpt_lib.modern.model import ModernConfig, ModernGPT
 from nanogpt_lib.modern.optimisers import Adam, Muon
 
-GOAL = 1.898  # where nanoGPT's CPU preset ends, on the whole validation split, context 64
-MOST_PARAMS = 804_096  # and how many parameters it has
+GOAL = 1.898  # the loss of nanoGPT's CPU preset on the whole validation split, context 64
+MOST_PARAMS = 804_096  # the number of its parameters
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Recipe:
     betas: tuple[float, float] = (0.8, 0.95)  # Adam's
     warmup: int = 5  # steps
     linear: bool = False  # the rate falls in a straight line instead of half a cosine
-    end: float = 0.0  # the share of the rate that is left at the end
+    end: float = 0.0  # the share of the rate that is left at the last step
     seed: int = 1
 
 
@@ -95,7 +95,7 @@ RECIPES = {
     "lowest": LOWEST,
     "laptop": LAPTOP,
 }
-TOP = "fours"  # the fastest that is a GPT; `blind` enters a table of its own
+TOP = "fours"  # the fastest that is a GPT; `blind` has its own table
 
 
 def height(step: int, recipe: Recipe) -> float:
@@ -108,7 +108,7 @@ def height(step: int, recipe: Recipe) -> float:
 def optimisers(model: ModernGPT, recipe: Recipe) -> list[tuple]:
     """Each with its learning rate: Muon for the blocks' matrices, Adam for everything else.
 
-    A row of an embedding is one character's own; there is nothing in it to make orthogonal.
+    Each row of an embedding belongs to one character, so there is nothing to make orthogonal.
     """
     if recipe.muon_lr is None:
         return [(Adam(model.parameters(), *recipe.betas), recipe.adam_lr)]

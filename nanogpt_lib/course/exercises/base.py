@@ -1,9 +1,9 @@
-"""What an exercise is: a question whose answer is checked, with hints and a solution.
+"""Exercises: questions whose answers are checked, with hints and a solution.
 
-An answer is a function, or a plain value. It is judged by what it gives for a few inputs, next
-to what the right answer gives, and next to what known mistakes give: an answer that agrees with a
-mistake is told which one it is. A mistake may also raise an error: then it is known by that.
-Checking never raises, so that "Run all" is never blocked.
+An answer is a function, or a plain value. The check compares what it returns for a few inputs with
+what the right answer returns, and with what known mistakes return. If the answer agrees with a
+known mistake, the learner is told which one. A mistake may also raise an error; then the check
+compares the errors. Checking never raises, so it never blocks "Run all".
 """
 
 import copy
@@ -19,12 +19,12 @@ import torch
 
 
 class CheckFailed(AssertionError):
-    """Raised instead of a message where NANOGPT_STRICT is set, as when the course is tested."""
+    """Raised if an answer is not right and NANOGPT_STRICT is set, as in tests of the course."""
 
 
 @dataclass
 class Mistake:
-    """A wrong answer that people give, and what to tell them."""
+    """A typical wrong answer, and the message for it."""
 
     answer: object  # a function like the solution, or a value
     message: str  # what is probably wrong, and where to look
@@ -38,20 +38,20 @@ class Exercise:
     question: str  # in a sentence
     minutes: int
     level: int  # 1 to warm up, 2 to think, 3 to chew on
-    answer: object  # the right one, a function or a value; `solution()` shows its source
-    inputs: list[tuple] = field(default_factory=list)  # arguments to try it on, results differ
+    answer: object  # the right answer, a function or a value; `solution()` shows its source
+    inputs: list[tuple] = field(default_factory=list)  # arguments to try; results must differ
     hints: list[str] = field(default_factory=list)
     library: Callable | None = None  # the part of the library that the exercise rebuilds
-    same: Callable | None = None  # compares results where "equal within 1e-4" is not what counts
-    fits: Callable | None = None  # whether a value is of the kind that is asked for at all
-    kind: str = ""  # says what that kind is, to a value that is of another
-    working: str = ""  # how the right value is calculated, as Python would write it
-    praise: str = ""  # what the right answer means, told when it is found
+    same: Callable | None = None  # compares results, if "equal within 1e-4" is not the right test
+    fits: Callable | None = None  # whether a value is of the kind that the question asks for
+    kind: str = ""  # the message for a value of another kind
+    working: str = ""  # how to calculate the right value, in Python
+    praise: str = ""  # what the right answer means, shown when it is found
     mistakes: list[Mistake] = field(default_factory=list)
     hints_given: int = 0
 
     def mistake(self, message: str):
-        """Catalogues the function below it as a wrong answer, with what to say to it."""
+        """A decorator: adds the function to the known mistakes, with the message for it."""
 
         def catalogue(function):
             self.mistakes.append(Mistake(function, message))
@@ -60,14 +60,14 @@ class Exercise:
         return catalogue
 
     def check(self, answer=None) -> None:
-        """Says whether an answer is right and, if it is not, what is probably wrong."""
+        """Says whether an answer is right. If it is not, says what is probably wrong."""
         status, message = self.judge(answer)
         print(f"{status}: {message}" if message else status)
         if os.environ.get("NANOGPT_STRICT") and status != "Right":
             raise CheckFailed(f"{self.name}: {status}: {message}")
 
     def hint(self) -> None:
-        """Gives one hint more at each call."""
+        """Gives one more hint each time."""
         number = min(self.hints_given, len(self.hints) - 1)
         self.hints_given += 1
         print(f"Hint {number + 1} of {len(self.hints)}: {self.hints[number]}")
@@ -84,7 +84,7 @@ class Exercise:
             print(source_of(self.library))
 
     def judge(self, answer) -> tuple[str, str]:
-        """("Right" | "Not yet" | "Not attempted", what to say about it)."""
+        """("Right" | "Not yet" | "Not attempted", the message about it)."""
         if answer is None or answer is ...:
             return "Not attempted", self.invitation()
         if not callable(self.answer):
@@ -123,9 +123,9 @@ class Exercise:
         return "Not yet", self.unforeseen(f"{describe_value(answer)} is not it.")
 
     def known_mistake(self, results: list) -> str:
-        """What to say to a mistake that gives these results, one for each input; "" if none does.
+        """The message for the mistake with these results, one for each input; "" if unknown.
 
-        An input on which both fail counts as the same result if the errors are the same.
+        If both fail on an input, the results are the same if the errors are the same.
         """
         for mistake in self.mistakes:
             theirs = [outcome(mistake.answer, arguments) for arguments in self.inputs]
@@ -139,7 +139,7 @@ class Exercise:
         return self.agree(ours, theirs)
 
     def constant(self, results: list) -> str:
-        """What to say if all results are the same; "" if not. The right ones always differ."""
+        """The message if all results are the same; else "". The right results always differ."""
         if all(self.agree(result, results[0]) for result in results):
             shown = describe_value(results[0])
             return f"it gives the same each time, {shown}: does it look at what it is given?"
@@ -156,10 +156,10 @@ class Exercise:
 
 
 def takes(function, arguments: tuple) -> bool:
-    """Whether a function can be called with these arguments, as far as it says."""
+    """Whether a function can be called with these arguments, according to its signature."""
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some built-in functions do not say what they take
+    except (TypeError, ValueError):  # some built-in functions have no signature
         return True
     try:
         signature.bind(*arguments)
@@ -169,9 +169,9 @@ def takes(function, arguments: tuple) -> bool:
 
 
 def outcome(function, arguments: tuple):
-    """What a function gives for the arguments, or the error that it raises.
+    """What a function returns for the arguments, or the error that it raises.
 
-    The arguments are copied: an answer that changes them harms nobody.
+    The arguments are copied, so it does no harm if the function changes them.
     """
     try:
         return function(*copy.deepcopy(arguments))
@@ -180,7 +180,7 @@ def outcome(function, arguments: tuple):
 
 
 def never_raises(compare: Callable) -> Callable:
-    """Makes a comparison say False of things that cannot be compared at all."""
+    """Makes a comparison return False for things that cannot be compared."""
 
     def safe(*things) -> bool:
         try:
@@ -193,7 +193,7 @@ def never_raises(compare: Callable) -> Callable:
 
 @never_raises
 def close(given, right) -> bool:
-    """Whether two results are the same: numbers and tensors within 1e-4, all else exactly."""
+    """Whether two results are the same: numbers and tensors within 1e-4, other things exactly."""
     if isinstance(right, torch.Tensor):
         given = torch.as_tensor(given)
         if given.shape != right.shape:
@@ -214,7 +214,7 @@ def is_number(value) -> bool:
 
 
 def difference(given, right) -> str:
-    """What distinguishes a result from the right one, in a sentence or two."""
+    """How a result differs from the right one, in a sentence or two."""
     if isinstance(right, torch.Tensor):
         seen = as_tensor(given)
         if seen is None or seen.dim() < 1 <= right.dim():
@@ -248,12 +248,12 @@ def as_tensor(given):
     """A result as a tensor, if it can be read as one; else None."""
     try:
         return torch.as_tensor(given)
-    except Exception:  # of another kind altogether
+    except Exception:  # it cannot become a tensor
         return None
 
 
 def told_apart(given: float, right: float) -> tuple[str, str]:
-    """Two numbers as they are written with 4 digits, or with as many as show that they differ."""
+    """Two numbers with 4 digits, or with more if they would look the same."""
     for digits in range(4, 18):
         ours, wanted = f"{given:.{digits}g}", f"{right:.{digits}g}"
         if ours != wanted:
@@ -271,7 +271,7 @@ def describe_value(value) -> str:
 
 
 def line_of(error: Exception, answer) -> str:
-    """The learner's own line in which an error arose, if it can be seen."""
+    """The line of the learner's own code that raised an error, if it can be found."""
     own = getattr(getattr(answer, "__code__", None), "co_filename", None)
     frames = inspect.getinnerframes(error.__traceback__) if error.__traceback__ else []
     seen = [f for f in frames if f.frame.f_code.co_filename == own]
@@ -280,7 +280,7 @@ def line_of(error: Exception, answer) -> str:
 
 
 def source_of(thing) -> str:
-    """The source of a function or class without its decorators; of a value, how it is written."""
+    """The source of a function or class without its decorators, or the repr of a value."""
     if not callable(thing):
         return repr(thing)
     lines = textwrap.dedent(inspect.getsource(thing)).rstrip().split("\n")
@@ -289,7 +289,7 @@ def source_of(thing) -> str:
 
 
 def exercise(**fields):
-    """Turns the function below it, the right answer, into an Exercise of that name."""
+    """A decorator: turns a function, the right answer, into an Exercise with its name."""
 
     def make(function) -> Exercise:
         return Exercise(name=function.__name__, answer=function, **fields)
@@ -298,9 +298,9 @@ def exercise(**fields):
 
 
 def question(name: str, answer, mistakes: dict | None = None, **fields) -> Exercise:
-    """An Exercise whose answer is a value; mistakes: {wrong value: what to say to it}.
+    """An Exercise whose answer is a value; mistakes: {wrong value: the message for it}.
 
-    A number is asked for, unless the fields `fits` and `kind` say something else.
+    The value should be a number, unless the fields `fits` and `kind` say something else.
     """
     wrong = [Mistake(value, message) for value, message in (mistakes or {}).items()]
     fields.setdefault("fits", is_number)
