@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,20 @@ def test_make_is_advised_where_there_is_a_makefile_only(tmp_path, monkeypatch):
     assert paths.advice("lab", "jupyter lab") == "jupyter lab"
     monkeypatch.chdir(tmp_path)
     assert paths.advice("lab", "jupyter lab") == "jupyter lab"
+
+
+def test_the_way_to_the_course_leads_to_the_notebooks(tmp_path, monkeypatch):
+    def not_installed(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(paths.shutil, "which", lambda program: None)
+    monkeypatch.chdir(tmp_path)  # the library's own checkout has them
+    assert paths.way_to_the_course() == f"jupyter lab {ROOT / 'notebooks'}    opens the course"
+    monkeypatch.setattr(paths, "LIBRARY", tmp_path / "nanogpt_lib")  # as from a wheel
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert paths.way_to_the_course() == f"the course is at {project['urls']['Repository']}"
+    monkeypatch.setattr("importlib.metadata.metadata", not_installed)
+    assert paths.way_to_the_course() == "the course is at its repository"
 
 
 @pytest.mark.slow
