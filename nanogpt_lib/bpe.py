@@ -10,7 +10,7 @@ import re
 from collections import Counter, defaultdict
 from itertools import pairwise
 
-from nanogpt_lib.checks import check_ids, check_unknown
+from nanogpt_lib.checks import LONGEST_TOKEN, check_ids, check_token, check_unknown
 
 BYTES = 256  # number of tokens before the first merge; a byte's id is its value
 
@@ -48,6 +48,7 @@ class BPETokenizer:
                 f"merge {len(self.merges)} joins {pair}: two ids below {self.vocab_size} are needed"
             )
         both = self.symbols[pair[0]] + self.symbols[pair[1]]
+        check_token(both, len(self.merges))
         if both not in self._id_of_bytes:
             self._id_of_bytes[both] = self.vocab_size
             self.symbols.append(both)
@@ -85,7 +86,8 @@ class BPETokenizer:
         tokenizer = cls()
         while queue and tokenizer.vocab_size < vocab_size:
             n, best = heapq.heappop(queue)
-            if -n != count[best]:  # out of date: a newer entry is in the queue
+            too_long = sum(len(tokenizer.symbols[i]) for i in best) > LONGEST_TOKEN
+            if -n != count[best] or too_long:  # out of date: a newer entry is in the queue
                 continue
             if -n < 2:
                 break

@@ -7,6 +7,8 @@ that make no sense there.
 import math
 from numbers import Integral, Real
 
+LONGEST_TOKEN = 1000  # bytes
+
 
 class TextError(ValueError):
     """A text that cannot be trained on; the message says why and what to do."""
@@ -142,7 +144,7 @@ def check_scores(finite: bool) -> None:
     if not finite:
         raise ValueError(
             "the model's scores are not finite: its training diverged (was the learning rate too "
-            "high?). Take an earlier checkpoint, such as best.pt"
+            "high?). Take an earlier checkpoint, such as best.safetensors"
         )
 
 
@@ -153,6 +155,12 @@ def is_number(value) -> bool:
 
 def is_whole(value) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def check_token(symbol: bytes, merge: int) -> None:
+    """Raises ValueError if a merge makes a token too long: forty could double it to a terabyte."""
+    if len(symbol) > LONGEST_TOKEN:
+        raise ValueError(f"merge {merge} makes a token of {len(symbol):,} bytes")
 
 
 def check_unknown(unknown: str) -> None:
