@@ -24,7 +24,7 @@ if [ -n "$gone" ]; then
 fi
 
 # What the library imports beyond those, and what pooch needs in turn.
-missing=$(absent pooch platformdirs packaging requests psutil tqdm)
+missing=$(absent pooch platformdirs packaging requests psutil tqdm safetensors pydantic filelock)
 if [ -n "$missing" ]; then
   echo "Installing $missing ..."
   # Unquoted: each word is a package.

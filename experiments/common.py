@@ -45,8 +45,7 @@ def recorded(
     """
     partial = path.with_suffix(".part")
     partial.unlink(missing_ok=True)
-    record.write_line(partial, first_line)
-    train(run, (sample, KeepRecord(partial), *callbacks))
+    train(run, (sample, KeepRecord(partial, first_line), *callbacks))
     record.write_line(partial, last_line())
     os.replace(partial, path)
     return path

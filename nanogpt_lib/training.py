@@ -220,7 +220,7 @@ def train(run: Run, callbacks: Sequence[Callback] = ()) -> Run:
                 break
             until_it_fits(step, run)
             notify(callbacks, "on_step", run)
-    notify(callbacks, "on_end", run)
+        notify(callbacks, "on_end", run)
     return run
 
 

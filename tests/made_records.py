@@ -28,13 +28,14 @@ def point(step, val_loss=3.0, **other):
     return asdict(Evaluation(step=step, val_loss=val_loss, **(usual | other)))
 
 
+END = {"step": 20, "stopped": "finished", "seconds": 2.5, "train_config": ABOUT["train_config"]}
 POINTS = (point(0, 4.2), point(20))
 
 
 def write(path, about=ABOUT, points=POINTS, end=None) -> Path:
     """A record with these lines; JSON here may hold what `runs.record` would never write."""
     lines = [about, *({"type": "eval", **p} for p in points)]
-    lines += [{"type": "end", **end}] if end else []
+    lines += [{"type": "end", **END, **end}] if end else []
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return path

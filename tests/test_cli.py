@@ -131,7 +131,13 @@ def test_a_first_run_tells_everything_a_newcomer_needs(first_run):
     ):
         assert words in output
     made = {path.name for path in (folder / "runs" / "smoke").iterdir()}
-    assert made == {"run.jsonl", "last.pt", "previous.pt", "best.pt", "loss.png"}
+    assert made == {
+        "run.jsonl",
+        "last.safetensors",
+        "previous.safetensors",
+        "best.safetensors",
+        "loss.png",
+    }
     assert (folder / "runs" / "smoke" / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in folder.iterdir()] == ["runs"]  # and nothing else lies about
 
@@ -249,7 +255,7 @@ def test_a_full_disk_ends_a_run_in_one_line(typed, text, tmp_path, monkeypatch):
         result = typed(*QUICK, "--text", "own.txt")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    fails(result, "next.pt could not be written", "free some space and resume")
+    fails(result, "next.safetensors could not be written: File too large", "What was saved")
     monkeypatch.chdir(tmp_path.parent)
     assert typed("resume", tmp_path / "runs" / "smoke")[0] == 0  # with space, from anywhere
 
@@ -469,8 +475,8 @@ def test_a_prompt_longer_than_the_context_is_cut_with_a_note(sample):
 
 
 def test_a_damaged_checkpoint_is_named(sample, tmp_path):
-    (tmp_path / "best.pt").write_bytes(b"")
-    fails(sample(tmp_path / "best.pt"), "best.pt is damaged or not a checkpoint")
+    (tmp_path / "best.safetensors").write_bytes(b"")
+    fails(sample(tmp_path / "best.safetensors"), "best.safetensors is damaged or not a checkpoint")
 
 
 # --- the program itself ---

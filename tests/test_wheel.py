@@ -116,7 +116,7 @@ def brought(installed, outside):
 def test_the_wheel_holds_the_library_with_its_data_and_nothing_else(packages, held):
     library = {name for name in packages[0] if name.startswith("nanogpt_lib/")}
     assert {name for name in held if ".dist-info/" not in name} == library
-    data = {"nanogpt_lib/recorded/pocket.pt", "nanogpt_lib/shakespeare/errata.json"}
+    data = {"nanogpt_lib/recorded/pocket.safetensors", "nanogpt_lib/shakespeare/errata.json"}
     assert data < held
 
 

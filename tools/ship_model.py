@@ -1,6 +1,6 @@
 """Makes a small file of a trained model to ship with the kit: its best weights, in float16.
 
-python tools/ship_model.py runs/pocket nanogpt_lib/recorded/pocket.pt
+python tools/ship_model.py runs/pocket nanogpt_lib/recorded/pocket.safetensors
 """
 
 import sys
@@ -11,7 +11,7 @@ from nanogpt_lib.runs import checkpoint
 
 def main(folder: Path, target: Path) -> int:
     data = checkpoint.load(folder / checkpoint.BEST)
-    data["model"] = {name: weights.half() for name, weights in data["model"].items()}
+    data["weights"] = {name: weights.half() for name, weights in data["weights"].items()}
     checkpoint.save(data, target)
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
     return 0

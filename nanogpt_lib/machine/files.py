@@ -1,8 +1,15 @@
 """Writing files so that no file is ever left half written."""
 
+import errno
 import os
+import time
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
+
+PATIENCE = 2.0  # seconds to try again while another program holds a file
+PART = ".part"  # ends the name of a file that is being written
 
 
 @contextmanager
@@ -11,14 +18,83 @@ def whole_file(path: Path):
 
     Until then `path` keeps its old content, even if the program is killed or the power fails.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    make_folder(path.parent)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{PART}")
     try:
         with open(temporary, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())  # on the disk itself before it gets its name
-        os.replace(temporary, path)
+        replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it. Raises OSError with a sentence if it cannot."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        taken = isinstance(error, (FileExistsError, NotADirectoryError))
+        reason = "a file or a broken link is in the way" if taken else why(error)
+        raise type(error)(f"the folder {folder} cannot be made: {reason}") from None
+
+
+def replace(old: Path, new: Path) -> None:
+    """Renames a file, also over another one; the new name is on the disk when this returns.
+
+    On Windows a virus scanner or a cloud drive may hold a file for a moment: it tries again for
+    two seconds.
+    """
+    give_up = time.monotonic() + PATIENCE
+    while True:
+        try:
+            os.replace(old, new)
+            break
+        except PermissionError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.05)
+    sync_folder(new.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Puts the names in a folder on the disk itself, where the system can do that."""
+    if os.name == "nt":  # Windows does so by itself, and cannot open a folder
+        return
+    try:
+        place = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(place)
+    except OSError:  # some network drives cannot
+        pass
+    finally:
+        os.close(place)
+
+
+def sweep(folder: Path) -> None:
+    """Removes the half-written files of programs that were killed; others may be at work."""
+    for path in folder.glob(f"*{PART}"):
+        writer = path.name.removesuffix(PART).rpartition(".")[2]
+        if not (writer.isdigit() and psutil.pid_exists(int(writer))):
+            path.unlink(missing_ok=True)
+
+
+def why(error: OSError) -> str:
+    """The reason of an error of the disk in a few words, and the way out where there is one."""
+    said = error.strerror or str(error)
+    ways = {
+        errno.ENOSPC: "free some space",
+        errno.EDQUOT: "free some space: your share of this disk is used up",
+        errno.EROFS: "this disk can only be read; name a folder elsewhere",
+        errno.EACCES: "you may not write there; name a folder elsewhere",
+        errno.EPERM: "you may not write there; name a folder elsewhere",
+        errno.ENOENT: "its folder is gone",
+        errno.ENOTCONN: "the drive went away; connect it again",
+        errno.EIO: "the disk does not answer as it should",
+    }
+    way = ways.get(error.errno or 0)
+    return f"{said} ({way})" if way else said

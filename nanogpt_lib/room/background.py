@@ -6,16 +6,16 @@ notebook knows about it is in the run folder: the record, the checkpoints, the i
 and what the process printed.
 """
 
-import json
 import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
-from nanogpt_lib.machine.files import whole_file
+from nanogpt_lib.machine.lock import note_process, process_of
 from nanogpt_lib.machine.paths import LIBRARY, runs_dir
 from nanogpt_lib.plots import loss_figure, summary
 from nanogpt_lib.room.display import in_notebook, png, show
@@ -27,7 +27,7 @@ from nanogpt_lib.runs.checkpoint import LAST, PREVIOUS
 from nanogpt_lib.runs.wording import duration, left
 from nanogpt_lib.training import TrainConfig
 
-PROCESS, LOG = "process.json", "log.txt"
+LOG = "log.txt"
 
 
 def start_or_resume(preset: str, copy_to: str | Path | None = None) -> Path:
@@ -76,20 +76,8 @@ def launch(folder: Path, arguments: list[str], copy_to: str | Path | None) -> No
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # Windows
         )
-    noted = {"pid": process.pid, "created": psutil.Process(process.pid).create_time()}
-    with whole_file(folder / PROCESS) as file:
-        file.write(json.dumps(noted).encode())
-
-
-def process_of(folder: str | Path) -> psutil.Process | None:
-    """The process that trains in this folder, if it is alive."""
-    try:
-        noted = json.loads((Path(folder) / PROCESS).read_text(encoding="utf-8"))
-        process = psutil.Process(noted["pid"])
-        same = abs(process.create_time() - noted["created"]) < 2  # process ids are reused
-        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
-        return None
+    with suppress(psutil.Error):  # it has ended already
+        note_process(folder, psutil.Process(process.pid))
 
 
 def resumable(folder: str | Path) -> bool:
@@ -98,12 +86,12 @@ def resumable(folder: str | Path) -> bool:
 
 
 def finished(folder: str | Path) -> bool:
-    """Whether a run has finished, rather than been interrupted."""
+    """Whether a run has come to its end and its best checkpoint has been judged."""
     try:
-        end = record.read(folder).end
+        kept = record.read(folder)
     except record.RecordError:
         return False
-    return end["stopped"] != "interrupted" if end else False
+    return bool(kept.result) or bool(kept.end and kept.end["stopped"] == "diverged")
 
 
 def as_recorded(folder: str | Path) -> Playback | None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from nanogpt_lib.machine.files import whole_file
+from nanogpt_lib.machine import lock
+from nanogpt_lib.machine.files import sweep, whole_file
 from nanogpt_lib.milestones import read_loss
 from nanogpt_lib.runs import checkpoint, record
 from nanogpt_lib.runs.wording import left, one_line
@@ -45,19 +46,22 @@ class WriteSample(Callback):
 
 
 class KeepRecord(Callback):
-    """Keeps the run's record; see `record`."""
+    """Keeps the run's record; see `record`. first: the record's first line."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, first: dict):
+        self.path, self.first = path, first
 
     def on_start(self, run):
-        record.rewind(self.path, run.step, evaluated=run.history[-1].step if run.history else -1)
+        record.rebuild(self.path, self.first, run.history, run.step)
         if run.step:
             line = {"type": "resumed", "step": run.step, "time": record.now()}
             record.write_line(self.path, line)
 
     def on_eval(self, run):
-        record.write_evaluation(self.path, run.history[-1])
+        if self.path.exists():
+            record.write_line(self.path, {"type": "eval", **asdict(run.history[-1])})
+        else:  # somebody deleted the folder
+            record.rebuild(self.path, self.first, run.history, run.step)
 
     def on_end(self, run):
         line = {"type": "end", "step": run.step, "stopped": run.stopped, "time": record.now()}
@@ -66,15 +70,18 @@ class KeepRecord(Callback):
 
 
 class Checkpoints(Callback):
-    """Saves the run in its folder at each evaluation and at the end; see `checkpoint`."""
+    """Saves the run in its folder at each evaluation and at the end; see `checkpoint`.
+
+    From the first step to the last the folder is this process's own: see `lock`.
+    """
 
     def __init__(self, folder: Path, tokenizer, about: dict):
         self.folder, self.tokenizer, self.about = folder, tokenizer, about
         self.saved_step = None
 
     def on_start(self, run):
-        for half_written in self.folder.glob("*.part"):  # left by a program that was killed
-            half_written.unlink()
+        lock.claim(self.folder)
+        sweep(self.folder)
         if not run.step:  # from here on there is always something to resume
             self.save_last(run)
 
@@ -87,6 +94,7 @@ class Checkpoints(Callback):
     def on_end(self, run):
         if self.saved_step != run.step:
             self.save_last(run)
+        lock.release(self.folder)
 
     def save_last(self, run):
         data = checkpoint.snapshot(run, self.tokenizer, self.about)

@@ -15,7 +15,7 @@ def shipped() -> dict[str, Path]:
 
 def shipped_models() -> dict[str, Path]:
     """The trained models that come with the library, by name."""
-    return {path.stem: path for path in sorted(RECORDED.glob("*.pt"))}
+    return {path.stem: path for path in sorted(RECORDED.glob("*.safetensors"))}
 
 
 def find(run: str | Path) -> Path:

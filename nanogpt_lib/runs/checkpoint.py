@@ -1,26 +1,41 @@
 """Saving a run, so that nothing is lost, and loading it on any device.
 
-A run folder holds `last.pt` (everything needed to continue), `previous.pt` (the one before it, in
-case last.pt is damaged) and `best.pt` (the weights with the lowest validation loss). These files
-hold only tensors and plain Python data. Reading them cannot run code.
+A run folder holds `last.safetensors` (everything needed to continue), `previous.safetensors` (the
+one before it, in case the last is damaged) and `best.safetensors` (the weights with the lowest
+validation loss). The format is safetensors: tensors, and one header of plain JSON, declared in
+`schema`. Reading such a file cannot run code, and every size in it is checked before it is used.
 """
 
-import zipfile
+import hashlib
+import json
+import math
+import stat
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import psutil
 import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
 
 from nanogpt_lib.bpe import BPETokenizer
-from nanogpt_lib.machine.files import whole_file
-from nanogpt_lib.model import GPT, GPTConfig
+from nanogpt_lib.machine.files import whole_file, why
+from nanogpt_lib.model import GPT
+from nanogpt_lib.runs import families, old_checkpoint, schema
 from nanogpt_lib.runs.catalogue import shipped_models
 from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import Evaluation, Run
 
-LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
+LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
+NEXT = "next.safetensors"  # becomes the last when it is whole
 
-FORMAT = 1
+FORMAT = 2  # 1 was PyTorch's own format: see `old_checkpoint`
+OPTIMIZER, RANDOM = "optimizer/", "random/"  # tensors that are not weights begin like this
+FLOATS = ("F32", "F16", "BF16")
+LONGEST_HEADER = 10_000_000  # bytes; 5,000 evaluations with a sample each take about 3 million
 TOKENIZERS: dict[str, type[CharTokenizer] | type[BPETokenizer]]
 TOKENIZERS = {"char": CharTokenizer, "bpe": BPETokenizer}  # by what their data calls them
 
@@ -29,111 +44,292 @@ class CheckpointError(RuntimeError):
     """A missing or damaged checkpoint. The message names the file and says what to do."""
 
 
-def snapshot(run: Run, tokenizer, about: dict, complete: bool = True) -> dict:
-    """A run as tensors and plain data.
+# --- a run as plain data and tensors, and back ---
 
-    about: other plain data about the run (its text, its preset). complete: True adds the optimiser
-    and every random state, so the run can continue exactly. False is enough to sample.
+
+def snapshot(run: Run, tokenizer, about: dict, complete: bool = True) -> dict:
+    """A run as plain data and tensors.
+
+    about: other plain data about the run: its preset, its text's sha256 and path, the first line of
+    its record. complete: True adds the optimiser and every random state, so the run can continue
+    exactly. False is enough to sample, and leaves out the path of the text: such a file is handed
+    on.
     """
     data = {
         "format": FORMAT,
+        "family": families.name_of(run.model),
         "model_config": asdict(run.model.config),
         "train_config": asdict(run.config),
         "tokenizer": tokenizer.to_dict(),
-        "about": about,
+        "about": about if complete else {k: v for k, v in about.items() if k != "text"},
         "step": run.step,
         "seconds": run.seconds,
         "history": [asdict(point) for point in run.history],
-        "model": run.model.state_dict(),
+        "weights": dict(run.model.named_parameters()),  # a tied matrix once
     }
     if complete:
         data |= {
             "device": run.compute.device.type,
             "dtype": run.compute.precision,
-            "optimizer": run.optimizer.state_dict(),
+            "threads": torch.get_num_threads(),  # another number rounds differently
+            "optimizer": type(run.optimizer).__name__,
+            "moments": moments(run),
             "scaler": run.scaler.state_dict(),
-            "batches_rng": run.sampler.generator.get_state(),
-            "cpu_rng": torch.get_rng_state(),  # dropout's, on a CPU
-            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "random": random_states(run),
         }
     return data
 
 
+def moments(run: Run) -> dict[str, Tensor]:
+    """What the optimiser remembers, by "NAME OF THE WEIGHT/exp_avg" and so on."""
+    return {
+        f"{name}/{key}": value
+        for name, weight in run.model.named_parameters()
+        for key, value in run.optimizer.state.get(weight, {}).items()
+    }
+
+
+def random_states(run: Run) -> dict[str, Tensor]:
+    """The states of every source of random numbers, uint8."""
+    states = {"batches": run.sampler.generator.get_state(), "cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states |= {f"cuda{i}": s for i, s in enumerate(torch.cuda.get_rng_state_all())}
+    return states
+
+
+def restore(run: Run, data: dict) -> None:
+    """Puts a run back to a complete snapshot; on the same CPU, bit for bit."""
+    run.model.load_state_dict(data["weights"], strict=False)  # a tied matrix is there once
+    names = {weight: name for name, weight in run.model.named_parameters()}
+    state: dict[int, dict[str, Tensor]] = {}
+    for i, weight in enumerate(p for group in run.optimizer.param_groups for p in group["params"]):
+        start = f"{names[weight]}/"
+        found = {
+            k.removeprefix(start): v for k, v in data["moments"].items() if k.startswith(start)
+        }
+        if found:  # a weight that has had no gradient yet has no moments
+            state[i] = found
+    groups = run.optimizer.state_dict()["param_groups"]
+    run.optimizer.load_state_dict({"state": state, "param_groups": groups})
+    if data["scaler"] and run.scaler.is_enabled():
+        run.scaler.load_state_dict(data["scaler"])
+    run.step, run.seconds = data["step"], data["seconds"]
+    run.history = [Evaluation(**point) for point in data["history"]]
+    run.sampler.generator.set_state(data["random"]["batches"])
+    torch.set_rng_state(data["random"]["cpu"])
+    cuda = [state for name, state in sorted(data["random"].items()) if name.startswith("cuda")]
+    if cuda and len(cuda) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(cuda)
+
+
+# --- to the disk ---
+
+
 def save(data: dict, path: Path) -> None:
     """Writes a snapshot. `path` keeps its old content until the new one is whole."""
+    tensors = dict(data["weights"])
+    tensors |= {OPTIMIZER + name: value for name, value in data.get("moments", {}).items()}
+    tensors |= {RANDOM + name: value for name, value in data.get("random", {}).items()}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    plain = {k: v for k, v in data.items() if k not in ("weights", "moments", "random")}
+    plain["history"] = [{k: finite(v) for k, v in point.items()} for point in data["history"]]
+    header = json.dumps(plain, allow_nan=False)
+    metadata = {"nanogpt": header, "sha256": digest(header, tensors)}
     try:
         with whole_file(path) as file:
-            torch.save(data, file)
-    except (OSError, RuntimeError) as error:  # PyTorch reports a full disk as a RuntimeError
+            file.write(to_bytes(tensors, metadata))
+    except OSError as error:
         raise CheckpointError(
-            f"{path} could not be written ({error}). Is the disk full? What was saved before is "
-            "untouched; free some space and resume"
+            f"{path} could not be written: {why(error)}. What was saved before is untouched; "
+            "resume when that is mended"
         ) from error
 
 
+def finite(value):
+    """JSON has no NaN: a loss that is not a number is written as null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def digest(header: str, tensors: dict[str, Tensor]) -> str:
+    """The sha256 of all that a checkpoint holds: one flipped bit changes it."""
+    sha = hashlib.sha256(header.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        sha.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return sha.hexdigest()
+
+
 def save_last(data: dict, folder: Path) -> None:
-    """Saves as last.pt, and keeps the old last.pt as previous.pt."""
-    fresh = folder / "next.pt"
+    """Saves as the last checkpoint, and keeps the one before it as the previous."""
+    fresh = folder / NEXT
     save(data, fresh)
     if (folder / LAST).exists():
         (folder / LAST).replace(folder / PREVIOUS)
     fresh.replace(folder / LAST)
 
 
+# --- from the disk ---
+
+
 def load(path: str | Path) -> dict:
     """A snapshot, its tensors on the CPU. Raises CheckpointError if it is missing or damaged.
 
-    Each part's checksum is verified. `weights_only` refuses anything except tensors and plain
-    data, so a file from somebody else can do no harm.
+    The header is checked against `schema` first. Then the names and shapes of the tensors must be
+    those of such a model, and fit the memory, before any of them is read. A file of version 0.1,
+    `*.pt`, can be read too: enough to sample, not to continue.
     """
     path = Path(path)
     try:
-        with zipfile.ZipFile(path) as archive:  # PyTorch's format is a zip file
-            damaged = archive.testzip()
-        if damaged:
-            raise ValueError(f"its part {damaged} has a wrong checksum")
-        data = torch.load(path, map_location="cpu", weights_only=True)
-        if data["format"] != FORMAT:
-            raise ValueError(f"it has format {data['format']}, this version reads {FORMAT}")
-        return data
+        check_file(path)
+        return opened_old(path) if path.suffix == ".pt" else opened(path)
     except FileNotFoundError:
         raise CheckpointError(f"there is no checkpoint {path}") from None
-    except Exception as error:  # a damaged file can fail anywhere in the unpacking
-        reason = " ".join(str(error).split())[:160]
-        raise CheckpointError(
-            f"{path} is damaged or not a checkpoint of this project: {reason}"
-        ) from None
+    except (OSError, ValueError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is damaged or not a checkpoint: {reason(error)}") from None
+
+
+def reason(error: Exception) -> str:
+    """What is wrong with a checkpoint, in our words."""
+    if isinstance(error, ValidationError):
+        return f"its header says {schema.in_words(error)}"
+    if isinstance(error, SafetensorError):
+        return "it is not whole, or not in the format safetensors"
+    return why(error) if isinstance(error, OSError) else str(error)
+
+
+def check_file(path: Path) -> None:
+    """Raises ValueError if this is no file, or one that does not fit the memory."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError("it is not a file")
+    free = psutil.virtual_memory().available
+    if found.st_size > free:
+        raise ValueError(
+            f"it has {found.st_size / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB of memory are free"
+        )
+
+
+def opened(path: Path) -> dict:
+    """Reads a checkpoint. Raises ValueError or SafetensorError for anything that is not one."""
+    with open(path, "rb") as file:
+        if int.from_bytes(file.read(8), "little") > LONGEST_HEADER:
+            raise ValueError("it is not whole, or not in the format safetensors")
+    with safe_open(path, framework="pt") as file:  # checks that the tensors fill the file exactly
+        metadata = file.metadata() or {}
+        if not {"nanogpt", "sha256"} <= metadata.keys():
+            raise ValueError("it holds tensors, but not of a run of this project")
+        data, config = read_header(metadata["nanogpt"])
+        names = list(file.keys())
+        check_tensors({name: file.get_slice(name) for name in names}, data, config)
+        tensors = {name: file.get_tensor(name) for name in names}
+    if digest(metadata["nanogpt"], tensors) != metadata["sha256"]:
+        raise ValueError("its checksum is wrong")
+    return data | sorted_out(tensors, complete=data["optimizer"] is not None)
+
+
+def read_header(text: str) -> tuple[dict, Any]:
+    """The plain part of a snapshot from its JSON, and the model's config, both checked."""
+    header = schema.Header.model_validate_json(text)
+    if header.format != FORMAT:
+        raise ValueError(f"it has format {header.format}, this version reads {FORMAT}")
+    plain = header.model_dump(by_alias=True)
+    plain["history"] = [vars(point.evaluation()) for point in header.history]
+    plain["train_config"] = asdict(header.train_config)
+    config = schema.size_of(families.find(header.family).config, plain["model_config"])
+    return plain, config
+
+
+def opened_old(path: Path) -> dict:
+    """Reads a checkpoint of version 0.1, in today's form and with today's checks."""
+    found = old_checkpoint.load(path)
+    data, config = read_header(found["header"])
+    check_weights({name: tuple(w.shape) for name, w in found["weights"].items()}, data, config)
+    return data | {"weights": found["weights"]}
+
+
+def check_weights(found: dict[str, tuple], data: dict, config) -> dict[str, tuple]:
+    """Raises ValueError unless these are the weights of such a model; returns their shapes."""
+    if config.n_layer > len(found):  # before a model of so many layers is built to compare with
+        raise ValueError(f"it has {len(found)} weights for {config.n_layer} layers")
+    shapes = families.shapes(data["family"], config)
+    for name in sorted(found.keys() | shapes.keys()):
+        if found.get(name) != shapes.get(name):
+            has = f"the shape {list(found[name])}" if name in found else "no numbers"
+            wanted = f"{list(shapes[name])} is expected" if name in shapes else "it is unknown"
+            raise ValueError(f"the weight {name[:100]} has {has}, {wanted}")
+    return shapes
+
+
+def check_tensors(slices: dict, data: dict, config) -> None:
+    """Raises ValueError unless the tensors are those of such a model, by name, type and shape."""
+    found = {name: tuple(each.get_shape()) for name, each in slices.items()}
+    extra = tuple(name for name in found if name.startswith((OPTIMIZER, RANDOM)))
+    weights = {name: shape for name, shape in found.items() if name not in extra}
+    shapes = check_weights(weights, data, config)
+    for name, shape in found.items():
+        dtype = slices[name].get_dtype()
+        if name.startswith(RANDOM):
+            right = dtype == "U8" and len(shape) == 1
+        elif name.startswith(OPTIMIZER):  # a moment has its weight's shape; the step is one number
+            weight = name.removeprefix(OPTIMIZER).rpartition("/")[0]
+            right = dtype == "F32" and shape in (shapes.get(weight), ())
+        else:
+            right = dtype in FLOATS
+        if not right:
+            raise ValueError(f"{name[:100]} has the type {dtype} and the shape {list(shape)}")
+
+
+def sorted_out(tensors: dict[str, Tensor], complete: bool) -> dict:
+    """The tensors of a file by what they are: weights, moments, random states."""
+    weights = {k: v for k, v in tensors.items() if not k.startswith((OPTIMIZER, RANDOM))}
+    if not complete:
+        return {"weights": weights}
+    moments, random = beginning(OPTIMIZER, tensors), beginning(RANDOM, tensors)
+    return {"weights": weights, "moments": moments, "random": random}
+
+
+def beginning(start: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin like this, by the rest of their names."""
+    return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
 
 
 def load_last(folder: str | Path) -> dict:
-    """The newest sound snapshot in a run folder. Says so if it is not last.pt."""
-    return load_sound(folder, (LAST, PREVIOUS))
+    """The newest sound snapshot that a run can continue from. Says so if it is not the last."""
+    return load_sound(folder, (LAST, PREVIOUS), complete=True)
 
 
-def load_sound(folder: str | Path, names: tuple[str, ...]) -> dict:
-    """The first of these snapshots in a run folder that is sound."""
+def load_sound(folder: str | Path, names: tuple[str, ...], complete: bool = False) -> dict:
+    """The first of these snapshots in a run folder that is sound and, if asked for, complete."""
     folder, problems = Path(folder), []
     for name in names:
         try:
             data = load(folder / name)
-        except CheckpointError as error:
-            problems.append(str(error))
+            if complete:
+                check_complete(data)
+        except (CheckpointError, ValueError) as error:
+            known = isinstance(error, CheckpointError)
+            problems.append(str(error) if known else f"{folder / name}: {error}")
             continue
         if problems:
             print(f"{problems[0]}\nUsing {folder / name} instead, from step {data['step']:,}")
         return data
+    if (folder / "last.pt").exists() and complete:
+        problems.append(f"{folder / 'last.pt'} is of version 0.1: sample and export can read it")
     raise CheckpointError("; ".join(problems) + ". Start a new run: nanogpt train")
 
 
+def check_complete(data: dict) -> None:
+    """Raises ValueError for a snapshot that a run cannot continue from."""
+    if data.get("optimizer") is None or not {"batches", "cpu"} <= data["random"].keys():
+        raise ValueError("it holds weights to write with, and nothing to continue training from")
+    if data["optimizer"] != "AdamW":
+        raise ValueError(f"this version knows no optimiser {data['optimizer']!r}")
+
+
 def load_tokenizer(data: dict) -> CharTokenizer | BPETokenizer:
-    """The tokenizer in a snapshot. Raises CheckpointError if its kind is unknown."""
-    kind = data["tokenizer"].get("type")
-    if kind not in TOKENIZERS:
-        raise CheckpointError(
-            f"this version knows no tokenizer of the kind {kind!r}, only {', '.join(TOKENIZERS)}: "
-            "use the version that trained the model"
-        )
-    return TOKENIZERS[kind].from_dict(data["tokenizer"])
+    """The tokenizer in a snapshot. Raises ValueError if it is none."""
+    return TOKENIZERS[data["tokenizer"]["type"]].from_dict(data["tokenizer"])
 
 
 def load_model(path: str | Path) -> tuple[GPT, CharTokenizer | BPETokenizer, dict]:
@@ -146,21 +342,16 @@ def load_model(path: str | Path) -> tuple[GPT, CharTokenizer | BPETokenizer, dic
     path = Path(path)
     if not path.exists():
         path = shipped_models().get(str(path), path)
-    data = load_sound(path, (BEST, LAST, PREVIOUS)) if path.is_dir() else load(path)
-    model = GPT(GPTConfig(**data["model_config"]))
-    model.load_state_dict(data["model"])
-    return model.eval(), load_tokenizer(data), data
-
-
-def restore(run: Run, data: dict) -> None:
-    """Puts a run back to a complete snapshot; on the same CPU, bit for bit."""
-    run.model.load_state_dict(data["model"])
-    run.optimizer.load_state_dict(data["optimizer"])
-    if data["scaler"] and run.scaler.is_enabled():
-        run.scaler.load_state_dict(data["scaler"])
-    run.step, run.seconds = data["step"], data["seconds"]
-    run.history = [Evaluation(**point) for point in data["history"]]
-    run.sampler.generator.set_state(data["batches_rng"])
-    torch.set_rng_state(data["cpu_rng"])
-    if data["cuda_rng"] and len(data["cuda_rng"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(data["cuda_rng"])
+    if path.is_dir():
+        old = (path / "best.pt").exists() and not (path / BEST).exists()
+        data = load(path / "best.pt") if old else load_sound(path, (BEST, LAST, PREVIOUS))
+    else:
+        data = load(path)
+    family = families.find(data["family"])
+    model = family.model(family.config(**data["model_config"]))
+    model.load_state_dict(data["weights"], strict=False)  # float16 weights become float32
+    try:
+        tokenizer = load_tokenizer(data)
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged or not a checkpoint: {error}") from None
+    return model.eval(), tokenizer, data

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import torch
+from safetensors.torch import save
 
 from nanogpt_lib.bpe import BYTES, PIECE, BPETokenizer
 from nanogpt_lib.model import GPT
@@ -26,15 +27,9 @@ def export(checkpoint: str | Path, folder: str | Path) -> Path:
     """Writes a model and its tokenizer in the format of `transformers`; returns the folder.
 
     checkpoint: a checkpoint, a run folder (its best), or "pocket". folder: a new or empty one.
-    Raises FileExistsError if the folder is not empty, RuntimeError if safetensors is missing, and
-    checkpoint.CheckpointError if the model cannot be read.
+    Raises FileExistsError if the folder is not empty, and checkpoint.CheckpointError if the model
+    cannot be read.
     """
-    try:
-        from safetensors.torch import save
-    except ImportError:
-        raise RuntimeError(
-            "the package safetensors is needed to export: pip install safetensors"
-        ) from None
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} is not empty: name a new folder, nothing is overwritten")
@@ -59,6 +54,8 @@ def export(checkpoint: str | Path, folder: str | Path) -> Path:
             (whole / name).write_text(text, encoding="utf-8", newline="\n")
         data = save(weights(model), metadata={"format": "pt"})  # save_file: for one user only
         (whole / "model.safetensors").write_bytes(data)
+        if folder.is_symlink():  # to an empty folder: fill that one
+            folder = folder.resolve()
         if folder.exists():
             folder.rmdir()  # it is empty; Windows cannot replace a folder
         whole.rename(folder)

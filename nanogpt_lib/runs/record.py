@@ -5,15 +5,19 @@ The first line describes the run ("type": "run"). Then there is a line for each 
 checkpoint's loss over the whole validation split ("result").
 """
 
+import codecs
 import json
 import math
-import reprlib
-from dataclasses import asdict, dataclass, field, fields
+import os
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nanogpt_lib.machine.files import whole_file
+from pydantic import ValidationError
+
+from nanogpt_lib.machine.files import sync_folder, whole_file, why
 from nanogpt_lib.machine.host import machine, versions
+from nanogpt_lib.runs import schema
 from nanogpt_lib.training import Evaluation, Run
 
 RECORD = "run.jsonl"
@@ -51,7 +55,7 @@ def first_line(
     command: how the run was started. text: name, sha256, train_tokens and val_tokens. rungs: the
     text's n-gram ladder. more: other entries for the reader.
     """
-    return {
+    line = {
         "type": "run",
         "format": FORMAT,
         "started": now(),
@@ -68,20 +72,34 @@ def first_line(
         "versions": versions(),
         "ladder": rungs,
     }
+    return json.loads(as_json(line))  # the same in a checkpoint and after it was read
 
 
-def write_line(path: Path, line: dict) -> None:
-    """Appends a line. JSON has no NaN: a loss that is not a number is written as null."""
+def as_json(line: dict) -> str:
+    """A line of a record. JSON has no NaN: a loss that is not a number is written as null."""
     clean = {
         k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()
     }
+    text = json.dumps(clean, ensure_ascii=False) + "\n"
+    return text.encode(errors="replace").decode()  # a file's name may be no text
+
+
+def lines_of(record: Record) -> list[str]:
+    """The lines of a record that is in memory."""
+    points = [{"type": "eval", **asdict(point)} for point in record.history]
+    return [as_json(line) for line in (record.about, *points, record.end, record.result) if line]
+
+
+def write_line(path: Path, line: dict) -> None:
+    """Appends a line. When this returns, the line is on the disk, even if the power fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a", encoding="utf-8", newline="\n") as file:
-        file.write(json.dumps(clean, ensure_ascii=False) + "\n")
-
-
-def write_evaluation(path: Path, point: Evaluation) -> None:
-    write_line(path, {"type": "eval", **asdict(point)})
+    fresh = not path.exists()
+    with open(path, "ab") as file:
+        file.write(as_json(line).encode())
+        file.flush()
+        os.fsync(file.fileno())
+    if fresh:
+        sync_folder(path.parent)
 
 
 def read(path: str | Path) -> Record:
@@ -96,65 +114,74 @@ def read(path: str | Path) -> Record:
     except FileNotFoundError:
         raise RecordError(f"there is no run record {path}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path} cannot be read: {error}") from None
+        said = why(error) if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise RecordError(f"{path} cannot be read: {said}") from None
+    return parse(lines, str(path))
+
+
+def parse(lines: list[str], name: str) -> Record:
+    """A record from its lines, all of them checked. name: for the message of a RecordError."""
     record = None
     for number, line in enumerate(lines, start=1):
         try:
-            data = json.loads(line)
-            kind = data["type"]
-            if kind == "run":
+            parsed, data = schema.line(line), json.loads(line)
+            if isinstance(parsed, schema.RunLine):
                 if record is not None:
                     raise ValueError("a second run begins here")
-                if data["format"] != FORMAT:
-                    raise ValueError(f"format {data['format']}, this version reads {FORMAT}")
                 record = Record(data)
             elif record is None:
                 raise ValueError("the line that describes the run is missing")
-            elif kind == "eval":
-                record.history.append(evaluation(data))
-            elif kind in ("end", "result"):
-                setattr(record, kind, data)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            elif isinstance(parsed, schema.EvalLine):
+                record.history.append(in_turn(parsed.evaluation(), record.history))
+            elif isinstance(parsed, (schema.EndLine, schema.ResultLine)):
+                setattr(record, parsed.type, data)
+        except (ValueError, RecursionError) as error:
+            said = schema.in_words(error) if isinstance(error, ValidationError) else str(error)
             raise RecordError(
-                f"{path}, line {number} is not a line of a run record: {error!r}"
+                f"{name}, line {number} is not a line of a run record: {said[:300]}"
             ) from None
     if record is None:
-        raise RecordError(f"{path} is empty, or its first line is missing")
+        raise RecordError(f"{name} is empty, or its first line is missing")
     return record
+
+
+def in_turn(point: Evaluation, history: list[Evaluation]) -> Evaluation:
+    """An evaluation. Raises ValueError if it does not come after those in the history."""
+    for name in ("step", "tokens", "seconds"):
+        if history and getattr(point, name) < getattr(history[-1], name):
+            raise ValueError(f"at step {point.step} {name} goes back")
+    if history and point.step == history[-1].step:
+        raise ValueError(f"step {point.step} is there twice")
+    return point
 
 
 def whole_lines(path: Path) -> list[str]:
     """The lines of a file, without an incomplete last one, which may end within a character."""
-    data = path.read_bytes()
+    data = path.read_bytes().removeprefix(codecs.BOM_UTF8)  # some editors put it there
     return data[: data.rfind(b"\n") + 1].decode().split("\n")[:-1]
 
 
-def evaluation(line: dict) -> Evaluation:
-    """An evaluation from its line. null stands for a loss that was not a number."""
-    values = {f.name: line[f.name] for f in fields(Evaluation)}
-    for name in ("train_loss", "val_loss"):
-        values[name] = math.nan if values[name] is None else values[name]
-    for name, value in values.items():
-        whole, text = name in ("step", "tokens"), name == "sample"
-        kinds = (str, type(None)) if text else (int,) if whole else (int, float)
-        if type(value) not in kinds:  # a bool would pass as an int
-            raise TypeError(f"{name} cannot be {reprlib.repr(value)}")
-    return Evaluation(**values)
+def rebuild(path: Path, first: dict | None, history: list[Evaluation], step: int) -> None:
+    """Writes a record as it was at a checkpoint: a resumed run will write the rest again.
 
-
-def rewind(path: Path, step: int, evaluated: int) -> None:
-    """Drops the lines after `step` and an incomplete line: a resumed run will write them again.
-
-    evaluated: the step of the last evaluation that the run knows. Later ones are dropped.
+    Everything comes from the checkpoint: the first line, and every evaluation so far. From the old
+    record come the lines about earlier resumptions, and the first line if `first` is None. An old
+    record that cannot be read is set aside, not lost.
     """
-    if not path.exists():
-        return
-    read(path)  # raises RecordError if a line is malformed
-    kept = []
-    for line in whole_lines(path):
-        data = json.loads(line)
-        known = {"run": 0, "eval": evaluated, "resumed": step}.get(data["type"], -1)
-        if data.get("step", 0) <= known:
-            kept.append(line + "\n")
+    resumed = []
+    try:
+        old = read(path)
+        first = first or old.about
+        for line in map(json.loads, whole_lines(path)):
+            if line["type"] == "resumed" and line["step"] <= step:
+                resumed.append(line)
+    except (RecordError, ValueError, KeyError, TypeError, OSError):
+        if first is None:
+            raise
+        if path.exists():
+            os.replace(path, path.with_name(f"{path.name}.damaged"))
+            print(f"{path} was damaged. It is written again from the checkpoint.")
+    lines = [{"type": "eval", **asdict(point)} for point in history] + resumed
+    lines.sort(key=lambda line: line["step"])  # stable: an evaluation before a resumption
     with whole_file(path) as file:
-        file.write("".join(kept).encode())
+        file.write("".join(map(as_json, [first, *lines])).encode())

@@ -5,23 +5,28 @@ everybody who knows them. A run folder holds the record (`run.jsonl`), the check
 curve (`loss.png`).
 """
 
+import os
+import sys
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import quote, unquote_to_bytes
 
 import torch
 
 from nanogpt_lib.bpe import BPETokenizer
 from nanogpt_lib.checks import TextError, check_length
 from nanogpt_lib.corpus import fingerprint, load_corpus, split
+from nanogpt_lib.machine import lock
 from nanogpt_lib.machine.device import Compute, pick_compute
-from nanogpt_lib.machine.files import whole_file
+from nanogpt_lib.machine.files import PART, make_folder, whole_file
 from nanogpt_lib.machine.host import peak_memory_gib
 from nanogpt_lib.machine.paths import runs_dir
 from nanogpt_lib.milestones import Verdict, verdict
-from nanogpt_lib.model import GPT, GPTConfig
+from nanogpt_lib.model import GPT
 from nanogpt_lib.ngram import ladder
 from nanogpt_lib.plots import loss_figure
-from nanogpt_lib.runs import checkpoint, record
+from nanogpt_lib.runs import checkpoint, families, record
 from nanogpt_lib.runs.callbacks import (
     Checkpoints,
     CopyTo,
@@ -61,7 +66,7 @@ class Data:
 
     @property
     def about(self) -> dict:
-        name = "Tiny Shakespeare" if self.path is None else Path(self.path).name
+        name = "Tiny Shakespeare" if self.path is None else readable(Path(self.path).name)
         return {
             "name": name,
             "sha256": self.fingerprint,
@@ -85,13 +90,37 @@ def prepare(
     return Data(path, tokenizer, train_ids, val_ids, fingerprint(text), rungs)
 
 
+def readable(name: str) -> str:
+    """A file's name as text; a system may have names that are not UTF-8."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
 def new_folder(parent: Path, name: str) -> Path:
     """`parent/name`, or name-2, name-3, ... if that exists: no run is ever overwritten."""
     taken = {p.name for p in parent.iterdir()} if parent.exists() else set()
     numbered = (name if i == 1 else f"{name}-{i}" for i in range(1, len(taken) + 2))
     folder = parent / next(candidate for candidate in numbered if candidate not in taken)
-    folder.mkdir(parents=True)
+    make_folder(folder)
     return folder
+
+
+def holds_a_run(folder: str | Path) -> bool:
+    """Whether a folder holds a checkpoint, or a record with more than its first line."""
+    folder = Path(folder)
+    if any(folder.glob("*.safetensors")) or any(folder.glob("*.pt")):
+        return True
+    path = folder / record.RECORD
+    return path.is_file() and path.read_bytes().count(b"\n") > 1
+
+
+def tidy(folder: Path) -> None:
+    """Removes what a run left that never saved anything, and the folder if it is empty then."""
+    if holds_a_run(folder):
+        return
+    with suppress(OSError):  # it was never made, or other files are in it
+        for path in (folder / record.RECORD, *folder.glob(f"*{PART}")):
+            path.unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def train_preset(
@@ -111,8 +140,10 @@ def train_preset(
     after the usual ones. command: how the run was started, for its record. copy_to: a folder that
     gets a copy of the run at each evaluation. Raises checks.TextError if the text is too short.
     """
-    if folder and (Path(folder) / record.RECORD).exists():
-        raise FileExistsError(f"{folder} holds a run already: resume it, or name another folder")
+    if folder and holds_a_run(folder):
+        raise FileExistsError(
+            f"{folder} holds a run already: resume it, or name another folder to begin anew"
+        )
     if copy_to and (Path(copy_to) / checkpoint.LAST).exists():
         raise FileExistsError(f"{copy_to} holds a run already: name another folder for the copy")
     data = prepare(text, max_symbols=max_symbols)
@@ -121,9 +152,12 @@ def train_preset(
     torch.manual_seed(preset.train.seed)
     run = new_run(GPT(size), data.train_ids, data.val_ids, preset.train, compute)
     folder = new_folder(runs_dir(), preset.name) if folder is None else Path(folder)
-    line = record.first_line(run, preset.name, command, data.about, data.rungs)
-    record.write_line(folder / record.RECORD, line)
-    return carry_on(folder, run, data, preset.name, copying(folder, copy_to, callbacks))
+    first = record.first_line(run, preset.name, command, data.about, data.rungs)
+    try:
+        return carry_on(folder, run, data, first, copying(folder, copy_to, callbacks))
+    finally:
+        lock.release(folder)
+        tidy(folder)
 
 
 def resume(
@@ -146,13 +180,29 @@ def resume(
     if more_steps < 0:
         raise ValueError(f"more_steps must not be negative: {more_steps}")
     folder = Path(folder)
+    if not folder.is_dir():
+        checkpoint.load_last(folder)  # raises CheckpointError
+    lock.claim(folder)  # nobody else may write there from now on
+    try:
+        run, data, first = restored(folder, device, text, more_steps)
+        if copy_to and holds_a_run(copy_to) and record.read(copy_to).about != first:
+            raise FileExistsError(f"{copy_to} holds another run: name another folder for the copy")
+        return carry_on(folder, run, data, first, copying(folder, copy_to, callbacks))
+    finally:
+        lock.release(folder)
+
+
+def restored(folder: Path, device: str, text: str | None, more: int) -> tuple[Run, Data, dict]:
+    """A run as its last checkpoint has it, its text, and the first line of its record."""
     saved = checkpoint.load_last(folder)
-    kept = record.read(folder)  # a bad record must fail now, not after hours
-    copied = copy_to if copy_to and (Path(copy_to) / checkpoint.LAST).exists() else None
-    if copied and record.read(copied).about != kept.about:
-        raise FileExistsError(f"{copy_to} holds another run: name another folder for the copy")
     about = saved["about"]
-    path = text or about["text"]
+    if "sha256" not in about:
+        raise checkpoint.CheckpointError(
+            f"{folder} does not say what text it was trained on: a notebook saved it. Continue it "
+            "there, with checkpoint.restore"
+        )
+    first = about.get("run") or record.read(folder).about
+    path = text or unquoted(about.get("text"))
     if text is None and path and not Path(path).exists():
         raise TextError(f"{path}, this run's text, is not there: give its new place with --text")
     if fingerprint(load_corpus(path)) != about["sha256"]:
@@ -164,14 +214,38 @@ def resume(
     compute = pick_compute(device, width=saved["model_config"]["n_embd"])
     if compute.device.type == saved["device"]:  # keep the precision that it began with
         compute = pick_compute(compute.device.type, saved["dtype"])
+        keep_threads(saved["threads"])
     config = TrainConfig(**saved["train_config"])
-    if more_steps:
-        config.max_steps += more_steps
+    if more:
+        config.max_steps += more
         config.max_seconds = None
-    model = GPT(GPTConfig(**saved["model_config"]))
+    family = families.find(saved["family"])
+    model = family.model(family.config(**saved["model_config"]))
     run = new_run(model, data.train_ids, data.val_ids, config, compute)
     checkpoint.restore(run, saved)
-    return carry_on(folder, run, data, about["preset"], copying(folder, copy_to, callbacks))
+    return run, data, first
+
+
+def keep_threads(threads: int | None) -> None:
+    """Computes in as many threads as the run began with: sums of other parts round differently."""
+    if threads and threads != torch.get_num_threads():
+        if threads <= (os.cpu_count() or 1):
+            torch.set_num_threads(threads)
+        else:
+            print(
+                f"note: the run began with {threads} threads and goes on with "
+                f"{torch.get_num_threads()}: its last digits may differ",
+                file=sys.stderr,
+            )
+
+
+def quoted(path: str | None) -> str | None:
+    """A path as plain text, also if the system's name for it is not UTF-8."""
+    return path and quote(os.fsencode(path), safe="/:\\ ")
+
+
+def unquoted(path: str | None) -> str | None:
+    return path and os.fsdecode(unquote_to_bytes(path))
 
 
 def copying(folder: Path, copy_to: Path | None, callbacks) -> tuple:
@@ -179,23 +253,32 @@ def copying(folder: Path, copy_to: Path | None, callbacks) -> tuple:
     return (*callbacks, CopyTo(folder, copy_to)) if copy_to else tuple(callbacks)
 
 
-def carry_on(folder: Path, run: Run, data: Data, preset: str, callbacks) -> Outcome:
-    """Trains with the usual callbacks and these, draws the curve and judges the run."""
-    about = {"preset": preset, "text": data.path, "sha256": data.fingerprint}
+def carry_on(folder: Path, run: Run, data: Data, first: dict, callbacks) -> Outcome:
+    """Trains with the usual callbacks and these, draws the curve and judges the run.
+
+    first: the first line of the run's record. It is part of each checkpoint, too.
+    """
+    about = {"preset": first["preset"], "sha256": data.fingerprint, "run": first}
     usual = (
         WriteSample(data.tokenizer),
-        KeepRecord(folder / record.RECORD),
-        Checkpoints(folder, data.tokenizer, about),
+        Checkpoints(folder, data.tokenizer, about | {"text": quoted(data.path)}),
+        KeepRecord(folder / record.RECORD, first),
         TimeBudget(),
         Progress(data.rungs),
     )
-    train(run, (*usual, *callbacks))
+    try:
+        train(run, (*usual, *callbacks))
+    except KeyboardInterrupt:
+        if holds_a_run(folder):
+            print(f"\nStopped at once. What was saved is safe: nanogpt resume {folder}")
+        raise
+    lock.claim(folder)  # the training has given it back; the judgement still writes there
     draw(folder)
     whole = None
     if run.stopped != "interrupted" and run.best:
-        best, _, _ = checkpoint.load_model(folder)
+        best, _, saved = checkpoint.load_model(folder)
         whole = evaluate(best.to(run.compute.device), run.val_ids, compute=run.compute)
-        line = {"type": "result", "step": run.best.step, "whole_val_loss": whole}
+        line = {"type": "result", "step": saved["step"], "whole_val_loss": whole}
         line |= {"peak_memory_gib": peak_memory_gib()}
         record.write_line(folder / record.RECORD, line)
     return Outcome(folder, run, whole, verdict(run.history), data.rungs)

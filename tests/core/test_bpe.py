@@ -166,7 +166,7 @@ def saved(text, bpe, tmp_path_factory):
     size = GPTConfig(vocab_size=1024, block_size=16, n_layer=1, n_head=2, n_embd=16)
     config = TrainConfig(max_steps=5, batch_size=4, eval_interval=5, eval_batches=1)
     run = train(new_run(GPT(size), train_ids, val_ids, config))
-    path = tmp_path_factory.mktemp("bpe") / "best.pt"
+    path = tmp_path_factory.mktemp("bpe") / "best.safetensors"
     checkpoint.save(checkpoint.snapshot(run, bpe, {}, complete=False), path)
     return path
 
@@ -189,6 +189,15 @@ def test_the_command_line_samples_from_it(saved, nanogpt):
 def test_a_tokenizer_of_an_unknown_kind_is_named(saved, tmp_path):
     data = checkpoint.load(saved)
     data["tokenizer"] = {"type": "words"}
-    checkpoint.save(data, tmp_path / "new.pt")
-    with pytest.raises(CheckpointError, match="kind 'words', only char, bpe"):
-        checkpoint.load_model(tmp_path / "new.pt")
+    checkpoint.save(data, tmp_path / "new.safetensors")
+    with pytest.raises(CheckpointError, match=r"tag 'words' .* expected tags: 'char', 'bpe'"):
+        checkpoint.load_model(tmp_path / "new.safetensors")
+
+
+def test_a_token_cannot_double_for_ever():
+    doubling = [(97, 97), *((256 + i, 256 + i) for i in range(39))]  # 2^40 bytes
+    with pytest.raises(ValueError, match=r"merge 9 makes a token of 1,024 bytes"):
+        BPETokenizer(doubling)
+    dull = BPETokenizer.train("a" * 100_000 + " b c", 300)  # training stops before that
+    assert max(map(len, dull.symbols)) <= 1000
+    assert dull.decode(dull.encode("a" * 5000)) == "a" * 5000

@@ -216,7 +216,9 @@ def test_the_scores_themselves_are_not_changed():
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_scores_that_are_no_numbers_are_refused_with_the_likely_cause(bad):
-    with pytest.raises(ValueError, match=r"not finite: its training diverged .* such as best\.pt"):
+    with pytest.raises(
+        ValueError, match=r"not finite: its training diverged .* such as best\.safetensors"
+    ):
         probabilities(torch.tensor([0.0, bad]))
 
 

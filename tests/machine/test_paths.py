@@ -51,7 +51,7 @@ def test_a_variable_comes_first_and_may_name_the_home_folder(tmp_path, monkeypat
 
 
 def test_the_recorded_runs_are_the_library_s_own():
-    assert (paths.RECORDED / "pocket.pt").is_file()
+    assert (paths.RECORDED / "pocket.safetensors").is_file()
     assert paths.RECORDED.parent == paths.LIBRARY
 
 

@@ -33,7 +33,7 @@ def deadly(source, target, replace=os.replace, left=[{times}]):
 
 os.replace = deadly
 """
-COPY = pytest.mark.parametrize("name", ["copy/best.pt", "copy/last.pt"])
+COPY = pytest.mark.parametrize("name", ["copy/best.safetensors", "copy/last.safetensors"])
 
 
 def at_start(folder, code, monkeypatch):
@@ -85,9 +85,9 @@ def whole(tmp_path_factory):
 
 
 def assert_same_run(folder, other):
-    one, two = checkpoint.load(folder / "last.pt"), checkpoint.load(other / "last.pt")
-    for name, weight in one["model"].items():
-        assert torch.equal(weight, two["model"][name]), name
+    one, two = (checkpoint.load(each / "last.safetensors") for each in (folder, other))
+    for name, weight in one["weights"].items():
+        assert torch.equal(weight, two["weights"][name]), name
     losses = [
         [(p.step, p.train_loss, p.val_loss, p.sample) for p in record.read(f).history]
         for f in (folder, other)
@@ -123,8 +123,8 @@ def test_while_it_is_under_way_starting_again_changes_nothing(capsys):
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path, whole, capsys):
-    folder = killed(tmp_path, "smoke-talk/last.pt", times=3)
-    assert {path.name for path in folder.glob("*.pt")} == {"best.pt", "next.pt", "previous.pt"}
+    folder = killed(tmp_path, "smoke-talk/last.safetensors", times=3)
+    assert {path.stem for path in folder.glob("*.safetensors")} == {"best", "next", "previous"}
     capsys.readouterr()
     look_in(folder)
     assert "It is not running. Run the cell that starts it" in capsys.readouterr().out
@@ -163,8 +163,8 @@ def test_another_process_of_the_same_number_is_not_taken_for_it(tmp_path):
 
 
 def test_a_run_that_cannot_go_on_says_why(tmp_path, capsys):
-    folder = killed(tmp_path, "copy/last.pt", times=2)
-    for name in ("last.pt", "previous.pt"):
+    folder = killed(tmp_path, "copy/last.safetensors", times=2)
+    for name in ("last.safetensors", "previous.safetensors"):
         if (folder / name).exists():
             (folder / name).write_bytes(b"damaged")
     start_or_resume("smoke")
@@ -183,14 +183,14 @@ def test_a_copy_that_fails_does_not_stop_the_training(tmp_path, whole):
 
 def test_a_copy_of_another_run_is_never_overwritten(nanogpt, whole, tmp_path):
     copy_run(whole, tmp_path / "copy")
-    kept = (tmp_path / "copy" / "last.pt").read_bytes()
+    kept = (tmp_path / "copy" / "last.safetensors").read_bytes()
     quick = ("--steps", "2", "--copy-to", "copy")
     done = nanogpt("train", "--preset", "smoke", *quick, check=False)
     assert done.returncode == 2 and "copy holds a run already" in done.stderr
     nanogpt("train", "--preset", "smoke", "--steps", "2", "--out", "other")
     done = nanogpt("resume", "other", "--more-steps", "2", "--copy-to", "copy", check=False)
     assert done.returncode == 2 and "copy holds another run" in done.stderr
-    assert (tmp_path / "copy" / "last.pt").read_bytes() == kept
+    assert (tmp_path / "copy" / "last.safetensors").read_bytes() == kept
 
 
 SLOW = """\

@@ -17,7 +17,7 @@ from nanogpt_lib.room import replay as playback
 from nanogpt_lib.room.replay import landmark_steps, plan, play, replay
 from nanogpt_lib.runs import catalogue, untrusted
 from nanogpt_lib.runs.callbacks import KeepRecord, Progress, WriteSample
-from nanogpt_lib.runs.record import RecordError, now, write_line
+from nanogpt_lib.runs.record import RecordError, now
 from nanogpt_lib.training import Callback, TrainConfig, new_run, train
 
 RUNGS = [
@@ -39,16 +39,17 @@ def lived(ids, tokenizer, tmp_path_factory):
         "format": 1,
         "started": now(),
         "preset": "tiny",
+        "command": None,
         "text": {"name": "Tiny $hakespeare", "sha256": "ab" * 32, "val_tokens": 100},
         "model": asdict(model.config) | {"n_params": model.num_params()},
         "train_config": asdict(config),
         "machine": {"processor": "an abacus"},
         "ladder": RUNGS,
     }
-    write_line(path, first_line)
     file, notes = io.StringIO(), Notes()
     run = new_run(model, *ids, config)
-    train(run, [WriteSample(tokenizer, "\n", 30), KeepRecord(path), Progress(RUNGS, file), notes])
+    kept = KeepRecord(path, first_line)
+    train(run, [WriteSample(tokenizer, "\n", 30), kept, Progress(RUNGS, file), notes])
     return path, file.getvalue(), notes.told
 
 

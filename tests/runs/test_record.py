@@ -2,46 +2,51 @@
 
 import json
 import math
+import os
 import shutil
 from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_records import ABOUT, END
 
 from nanogpt_lib.cli import main
 from nanogpt_lib.runs import record as runlog
 from nanogpt_lib.runs.record import RecordError
 from nanogpt_lib.training import Evaluation, TrainConfig
 
-FIRST = {
-    "type": "run",
-    "format": 1,
-    "preset": "smoke",
-    "text": {"name": "a text — mit Ümlauten"},
+FIRST = ABOUT | {
+    "text": ABOUT["text"] | {"name": "a text — mit Ümlauten"},
     "train_config": asdict(TrainConfig()),
-    "ladder": [{"k": -1, "name": "uniform guess", "loss": 4.17}],
 }
 POINT = Evaluation(step=10, tokens=640, seconds=1.5, lr=1e-3, train_loss=2.5, val_loss=2.6)
 
-numbers = st.floats(allow_nan=False, allow_infinity=False)
+losses = st.floats(0, 1e30)
 points = st.builds(
     Evaluation,
-    step=st.integers(0, 10**9),
+    step=st.integers(0, 10**7),
     tokens=st.integers(0, 10**15),
     seconds=st.floats(0, 1e6),
     lr=st.floats(0, 1),
-    train_loss=st.one_of(numbers, st.just(math.nan)),
-    val_loss=st.one_of(numbers, st.just(math.nan), st.just(math.inf)),
-    sample=st.none() | st.text(),  # with newlines, quotes and the world's letters
+    train_loss=st.one_of(losses, st.just(math.nan)),
+    val_loss=st.one_of(losses, st.just(math.nan), st.just(math.inf)),
+    sample=st.none()
+    | st.text(st.characters(codec="utf-8")),  # with newlines, quotes and the world's letters
 )
+
+
+def forward(history):
+    """The evaluations as a run makes them: steps, tokens and seconds go on."""
+    once = {point.step: point for point in history}
+    return [replace(once[s], tokens=64 * s, seconds=0.1 * s) for s in sorted(once)]
 
 
 def write(path, history, first=FIRST):
     path.unlink(missing_ok=True)
     runlog.write_line(path, first)
     for point in history:
-        runlog.write_evaluation(path, point)
+        runlog.write_line(path, {"type": "eval", **asdict(point)})
 
 
 def no_nan(point):
@@ -59,10 +64,10 @@ def record(tmp_path_factory):
 
 
 @settings(deadline=None)
-@given(history=st.lists(points, max_size=5))
+@given(history=st.lists(points, max_size=5).map(forward))
 def test_what_is_recorded_is_read_again(record, history):
     write(record, history)
-    runlog.write_line(record, {"type": "end", "step": 7, "train_config": {"max_steps": 7}})
+    runlog.write_line(record, END | {"type": "end", "train_config": {"max_steps": 7}})
     runlog.write_line(record, {"type": "result", "whole_val_loss": 1.9})
     found = runlog.read(record)
     assert list(map(no_nan, found.history)) == list(map(no_nan, history))
@@ -101,7 +106,7 @@ def test_before_the_end_the_settings_are_those_of_the_beginning(record):
 @settings(deadline=None)
 @given(data=st.data())
 def test_a_record_cut_off_anywhere_gives_what_was_whole(record, data):
-    history = [replace(POINT, step=step, sample="é" * step) for step in range(4)]
+    history = forward([replace(POINT, step=step, sample="é" * step) for step in range(4)])
     write(record, history)
     whole = record.read_bytes()
     cut = data.draw(st.integers(0, len(whole)))
@@ -132,7 +137,7 @@ def test_a_malformed_line_is_named_with_file_and_number(record, line):
     write(record, [POINT])
     with open(record, "a", encoding="utf-8") as file:
         file.write(line + "\n")
-    runlog.write_evaluation(record, POINT)
+    runlog.write_line(record, {"type": "eval", **asdict(POINT)})
     with pytest.raises(RecordError, match=r"run\.jsonl, line 3 is not a line of a run record"):
         runlog.read(record)
 
@@ -145,13 +150,13 @@ def test_a_record_without_its_first_line_says_so(record):
 
 def test_a_record_of_another_version_is_named(record):
     write(record, [], first=FIRST | {"format": 2})
-    with pytest.raises(RecordError, match=r"line 1 .*format 2, this version reads 1"):
+    with pytest.raises(RecordError, match=r"line 1 .*run.format: Input should be 1"):
         runlog.read(record)
 
 
 def test_a_record_that_is_not_there_or_no_text_is_named(record):
     record.write_bytes(b"\xff\xfe\x00\n")
-    with pytest.raises(RecordError, match=r"run\.jsonl cannot be read: .*utf-8"):
+    with pytest.raises(RecordError, match=r"run\.jsonl cannot be read: it is not UTF-8 text"):
         runlog.read(record)
     record.unlink()
     for path in (record, record.parent, record.parent / "nowhere"):
@@ -162,44 +167,72 @@ def test_a_record_that_is_not_there_or_no_text_is_named(record):
 # --- going back to a checkpoint ---
 
 
+def at(*steps):
+    return [replace(POINT, step=s, tokens=64 * s, seconds=0.1 * s) for s in steps]
+
+
 @settings(deadline=None)
 @given(
     steps=st.lists(st.integers(0, 30), unique=True, max_size=8).map(sorted),
     step=st.integers(0, 30),
     half=st.sampled_from(["", '{"type": "ev']),
+    lost=st.integers(0, 9),
 )
-def test_going_back_keeps_exactly_what_the_checkpoint_knows(record, steps, step, half):
-    # The checkpoint of a step may have been written before that step's evaluation was recorded.
-    evaluated = max((s for s in steps if s < step), default=-1)
-    write(record, [replace(POINT, step=s) for s in steps])
+def test_going_back_gives_exactly_what_the_checkpoint_knows(record, steps, step, half, lost):
+    # The record may know more than the checkpoint, or have lost lines when the power failed.
+    write(record, at(*steps))
     runlog.write_line(record, {"type": "resumed", "step": step})
     runlog.write_line(record, {"type": "resumed", "step": step + 1})
-    runlog.write_line(record, {"type": "end", "step": 31})
+    runlog.write_line(record, END | {"type": "end", "step": 31})
     runlog.write_line(record, {"type": "result", "step": 31})
+    resumed = 1
+    if lost:
+        lines = record.read_text(encoding="utf-8").splitlines(keepends=True)[:lost]
+        record.write_text("".join(lines), encoding="utf-8", newline="\n")
+        resumed = "".join(lines).count(f'"resumed", "step": {step}}}')
     with open(record, "a", encoding="utf-8") as file:
         file.write(half)
-    runlog.rewind(record, step, evaluated)
+    known = at(*(s for s in steps if s < step))
+    runlog.rebuild(record, FIRST, known, step)
     found = runlog.read(record)
-    assert [point.step for point in found.history] == [s for s in steps if s <= evaluated]
+    assert found.about == json.loads(json.dumps(FIRST)) and found.history == known
     assert found.end is None and found.result is None
     text = record.read_text(encoding="utf-8")
-    assert text.count('"resumed"') == 1 and text.endswith("\n")
-    runlog.rewind(record, step, evaluated)
+    assert text.count('"resumed"') == resumed and text.endswith("\n")
+    runlog.rebuild(record, FIRST, known, step)
     assert record.read_text(encoding="utf-8") == text  # once is enough
 
 
-def test_going_back_names_a_malformed_line_and_keeps_the_file(record):
-    write(record, [POINT])
-    record.write_text(record.read_text(encoding="utf-8") + "{half\n", encoding="utf-8")
-    before = record.read_bytes()
-    with pytest.raises(RecordError, match=r"run\.jsonl, line 3 is not a line"):
-        runlog.rewind(record, 10, 10)
-    assert record.read_bytes() == before
+@pytest.mark.parametrize("damage", ["", "{half\n", '{"type": "run"}\n', "\xff\n"])
+def test_a_damaged_record_is_set_aside_and_written_again(record, damage, capsys):
+    write(record, at(10))
+    spoilt = damage and record.read_bytes() + damage.encode("latin-1")
+    record.write_bytes(spoilt or b"")
+    runlog.rebuild(record, FIRST, at(10, 20), 20)
+    assert runlog.read(record).history == at(10, 20)
+    aside = record.with_name("run.jsonl.damaged")
+    if spoilt:
+        assert aside.read_bytes() == spoilt
+        assert "run.jsonl was damaged. It is written again" in capsys.readouterr().out
+        aside.unlink()
 
 
-def test_going_back_where_nothing_was_recorded_is_no_error(tmp_path):
-    runlog.rewind(tmp_path / "run.jsonl", 10, 10)
-    assert not (tmp_path / "run.jsonl").exists()
+def test_what_two_programs_wrote_in_turn_is_no_dead_end(record):
+    write(record, at(0, 100, 50, 100, 150, 150))
+    with pytest.raises(RecordError, match=r"line 4 .*at step 50 step goes back"):
+        runlog.read(record)
+    runlog.rebuild(record, FIRST, at(0, 50, 100), 100)
+    assert [point.step for point in runlog.read(record).history] == [0, 50, 100]
+    record.with_name("run.jsonl.damaged").unlink()
+
+
+def test_each_line_is_on_the_disk_before_the_next_step(record, monkeypatch):
+    synced = []
+    monkeypatch.setattr("os.fsync", lambda number: synced.append(os.fstat(number).st_size))
+    write(record, at(0, 10))
+    sizes = [len(line) for line in record.read_bytes().splitlines(keepends=True)]
+    files = [size for size in synced if size in (sizes[0], sum(sizes[:2]), sum(sizes))]
+    assert files == [sizes[0], sum(sizes[:2]), sum(sizes)]  # after each line, all of it
 
 
 # --- enough to draw everything ---

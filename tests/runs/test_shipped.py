@@ -11,7 +11,7 @@ from nanogpt_lib.runs import catalogue, checkpoint, record
 from nanogpt_lib.training import evaluate
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "ship_model.py"
-PATH = RECORDED / "pocket.pt"
+PATH = RECORDED / "pocket.safetensors"
 
 
 def test_it_is_small():
@@ -41,9 +41,10 @@ def test_a_folder_of_that_name_comes_first(tmp_path, monkeypatch):
 
 def test_the_tool_halves_a_checkpoint_and_keeps_all_that_sampling_needs(tmp_path):
     model, _, data = load_model("pocket")
-    data["model"] = model.state_dict()  # in float32, as a run saves it
-    checkpoint.save(data, tmp_path / "best.pt")
+    data["weights"] = dict(model.named_parameters())  # in float32, as a run saves it
+    checkpoint.save(data, tmp_path / "best.safetensors")
     main = runpy.run_path(str(TOOL))["main"]
-    assert main(tmp_path, tmp_path / "small.pt") == 0
-    assert (tmp_path / "small.pt").stat().st_size < 0.6 * (tmp_path / "best.pt").stat().st_size
-    assert load_model(tmp_path / "small.pt")[2]["step"] == data["step"]
+    small = tmp_path / "small.safetensors"
+    assert main(tmp_path, small) == 0
+    assert small.stat().st_size < 0.6 * (tmp_path / "best.safetensors").stat().st_size
+    assert load_model(small)[2]["step"] == data["step"]

@@ -68,7 +68,7 @@ def test_every_command_works_without_a_network(offline, text, tmp_path):
     }
     for command, answer in commands.items():
         assert answer in offline("nanogpt_lib", *command.split()).stdout, command
-    assert (tmp_path / "runs" / "smoke" / "best.pt").exists()
+    assert (tmp_path / "runs" / "smoke" / "best.safetensors").exists()
 
 
 @pytest.mark.parametrize("name", ["00_start_here", "colab_workshop"])
