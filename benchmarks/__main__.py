@@ -16,6 +16,7 @@ WORKS = (
     "waiting",
     "memory",
     "growth",
+    "damage",
     "gpu",
 )
 
