@@ -6,8 +6,6 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
-
 PATIENCE = 2.0  # seconds to try again while another program holds a file
 PART = ".part"  # ends the name of a file that is being written
 
@@ -73,14 +71,6 @@ def sync_folder(folder: Path) -> None:
         pass
     finally:
         os.close(place)
-
-
-def sweep(folder: Path) -> None:
-    """Removes the half-written files of programs that were killed; others may be at work."""
-    for path in folder.glob(f"*{PART}"):
-        writer = path.name.removesuffix(PART).rpartition(".")[2]
-        if not (writer.isdigit() and psutil.pid_exists(int(writer))):
-            path.unlink(missing_ok=True)
 
 
 def why(error: OSError) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
-from nanogpt_lib.machine.files import make_folder, whole_file
+from nanogpt_lib.machine.files import PART, make_folder, whole_file
 
 PROCESS = "process.json"
 
@@ -48,8 +48,8 @@ def claim(folder: str | Path) -> None:
     """
     folder = Path(folder)
     make_folder(folder)
-    mark = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
-    door = FileLock(Path(tempfile.gettempdir(), f"nanogpt-{mark}.lock"))
+    user = hashlib.sha256(os.fsencode(os.path.expanduser("~"))).hexdigest()[:16]
+    door = FileLock(Path(tempfile.gettempdir(), f"nanogpt-{user}.lock"))  # one for all folders
     try:
         with door.acquire(timeout=10):
             owner = process_of(folder)
@@ -68,3 +68,11 @@ def release(folder: str | Path) -> None:
     owner = process_of(folder)
     if owner and owner.pid == os.getpid():
         (Path(folder) / PROCESS).unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Removes the half-written files of programs that were killed; others may be at work."""
+    for path in folder.glob(f"*{PART}"):
+        writer = path.name.removesuffix(PART).rpartition(".")[2]
+        if not (writer.isdigit() and psutil.pid_exists(int(writer))):
+            path.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from nanogpt_lib.machine import lock
-from nanogpt_lib.machine.files import sweep, whole_file
+from nanogpt_lib.machine.files import whole_file
 from nanogpt_lib.milestones import read_loss
 from nanogpt_lib.runs import checkpoint, record
 from nanogpt_lib.runs.wording import left, one_line
@@ -81,7 +81,7 @@ class Checkpoints(Callback):
 
     def on_start(self, run):
         lock.claim(self.folder)
-        sweep(self.folder)
+        lock.sweep(self.folder)
         if not run.step:  # from here on there is always something to resume
             self.save_last(run)
 
