@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from nanogpt_lib.batches import BatchSampler
 from nanogpt_lib.checks import TextError, check_length
-from nanogpt_lib.corpus import fingerprint, load_corpus, read_text, split
+from nanogpt_lib.corpus import fingerprint, load_corpus, split
+from nanogpt_lib.shakespeare.own_text import read_text
 
 # Anything a UTF-8 file can hold but what is handled apart: line ends, zero bytes, a byte order
 # mark. Half a pair of surrogates (category Cs) is no character.
