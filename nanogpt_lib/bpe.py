@@ -5,6 +5,7 @@ neighbours a new token, again and again. Sources: Sennrich et al. 2016, arXiv:15
 bytes as in GPT-2 (Radford et al. 2019, section 2.2).
 """
 
+import codecs
 import heapq
 import re
 from collections import Counter, defaultdict
@@ -139,6 +140,18 @@ class BPETokenizer:
         """
         known = check_ids(ids, self.vocab_size)
         return b"".join(self.symbols[i] for i in known).decode(errors="replace")
+
+    def decode_stream(self, columns):
+        """Yields the text of each list of ids as it comes.
+
+        The bytes of a character that is not whole yet are held back. All pieces together are what
+        `decode` gives for all ids.
+        """
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        for ids in columns:
+            known = check_ids(ids, self.vocab_size)
+            yield decoder.decode(b"".join(self.symbols[i] for i in known))
+        yield decoder.decode(b"", final=True)
 
     def to_dict(self) -> dict:
         """Plain data for a checkpoint; `from_dict` is the way back."""

@@ -69,6 +69,8 @@ def stream(
 ) -> Iterator[str]:
     """Yields what the model writes after the prompt, each token as soon as it is drawn.
 
+    A character of several tokens comes when it is whole.
+
     temperature: scores are divided by it. Below 1 is bolder, above 1 wilder, 0 is greedy.
     top_k: only the k likeliest tokens are in the draw; None means all.
     top_p: only the likeliest tokens that together have this probability are in the draw
@@ -87,7 +89,7 @@ def stream(
         model, tokenizer, [prompt], max_new_tokens, temperature, top_k, top_p, seed, unknown
     )
     columns = continuations(model, rows, max_new_tokens, temperature, top_k, top_p, seed, use_cache)
-    return (tokenizer.decode(column) for column in columns)
+    return tokenizer.decode_stream(columns)
 
 
 def probabilities(

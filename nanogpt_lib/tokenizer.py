@@ -77,6 +77,11 @@ class CharTokenizer:
         """Ids, a list or a 1-D tensor, to text. Raises ValueError if an id has no symbol."""
         return "".join(self.symbols[i] for i in check_ids(ids, self.vocab_size))
 
+    def decode_stream(self, columns):
+        """Yields the text of each list of ids as it comes."""
+        for ids in columns:
+            yield self.decode(ids)
+
     def to_dict(self) -> dict:
         """Plain data for a checkpoint; `from_dict` is the way back."""
         return {"type": "char", "symbols": self.symbols}

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from nanogpt_lib import generate, split
+from nanogpt_lib import generate, split, stream
 from nanogpt_lib.bpe import BYTES, PIECE, BPETokenizer
 from nanogpt_lib.model import GPT, GPTConfig
 from nanogpt_lib.runs import checkpoint
@@ -192,6 +192,33 @@ def test_a_tokenizer_of_an_unknown_kind_is_named(saved, tmp_path):
     checkpoint.save(data, tmp_path / "new.safetensors")
     with pytest.raises(CheckpointError, match=r"tag 'words' .* expected tags: 'char', 'bpe'"):
         checkpoint.load_model(tmp_path / "new.safetensors")
+
+
+@given(st.lists(st.integers(0, 300), max_size=30))
+def test_streamed_ids_give_the_same_text_as_all_at_once(ids):
+    # Whole characters, halves of characters, and bytes that are none at all.
+    tokenizer = BPETokenizer.train("naïve café \U0001f600\U0001f601 שלום " * 20, 301)
+    ids = [i for i in ids if i < tokenizer.vocab_size]
+    assert "".join(tokenizer.decode_stream([i] for i in ids)) == tokenizer.decode(ids)
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_no_character_is_torn_when_its_bytes_come_one_by_one(text):
+    pieces = list(BPETokenizer().decode_stream([i] for i in text.encode()))
+    assert "".join(pieces) == text
+    assert all(len(piece) <= 1 for piece in pieces)  # a character comes when it is whole
+
+
+@pytest.mark.parametrize("prompt", ["", "\U0001f600", "naïve"])
+def test_a_stream_writes_what_generate_writes(prompt):
+    tokenizer = BPETokenizer.train("naïve café \U0001f600\U0001f601 " * 20, 262)
+    torch.manual_seed(0)
+    size = GPTConfig(vocab_size=tokenizer.vocab_size, block_size=8, n_layer=1, n_head=1, n_embd=8)
+    model = GPT(size).eval()
+    for seed in range(5):  # an untrained model writes torn and whole characters
+        settings = {"max_new_tokens": 40, "top_k": None, "temperature": 1.0, "seed": seed}
+        written = prompt + "".join(stream(model, tokenizer, prompt, **settings))
+        assert written == generate(model, tokenizer, prompt, **settings)
 
 
 def test_a_token_cannot_double_for_ever():
