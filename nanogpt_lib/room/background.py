@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from nanogpt_lib.machine.files import why
 from nanogpt_lib.machine.lock import note_process, process_of
 from nanogpt_lib.machine.paths import LIBRARY, runs_dir
 from nanogpt_lib.plots import loss_figure, summary
@@ -30,22 +31,26 @@ from nanogpt_lib.training import TrainConfig
 LOG = "log.txt"
 
 
-def start_or_resume(preset: str, copy_to: str | Path | None = None) -> Path:
+def start_or_resume(preset: str, copy_to: str | Path | None = None, fresh: bool = False) -> Path:
     """Starts the training of a preset, resumes it, or says that this is not needed.
 
     Calling it again does no harm. It leaves a run alone that is under way or finished. If a
     run was cut off, it resumes it at its last checkpoint, as `nanogpt resume` does. copy_to: a
     folder that gets a copy of the run at each evaluation. If the run folder is lost, the run is
-    restored from this copy. Returns the run folder, `PRESET-talk` below `runs_dir()`.
+    restored from this copy. fresh: begin anew; the old run and its copy are moved aside, not lost.
+    Returns the run folder, `PRESET-talk` below `runs_dir()`.
     """
     folder = runs_dir() / f"{preset}-talk"
+    if fresh and not process_of(folder):
+        for old in (folder, Path(copy_to)) if copy_to else (folder,):
+            move_aside(old)
     if copy_to and not resumable(folder) and resumable(copy_to):
         copy_run(Path(copy_to), folder)
         print(f"Brought back from {copy_to}.")
     if process_of(folder):
         print(f"It is training already. {where(folder)}")
     elif finished(folder):
-        print(f"It has finished. {where(folder)}")
+        print(f"It has finished. {where(folder)} To begin anew: fresh=True.")
     elif resumable(folder):
         launch(folder, ["resume", str(folder.absolute())], copy_to)
         print(f"It was cut off and goes on. {where(folder)}")
@@ -54,7 +59,38 @@ def start_or_resume(preset: str, copy_to: str | Path | None = None) -> Path:
         (folder / record.RECORD).unlink(missing_ok=True)
         launch(folder, ["train", f"--preset={preset}", f"--out={folder.absolute()}"], copy_to)
         print(f"Started: {preset}, in a process of its own.")
+    name_others(folder, copy_to)
     return folder
+
+
+def move_aside(folder: Path) -> None:
+    """Renames a folder that holds a run to NAME-old, NAME-old-2, ..., and says so."""
+    if not resumable(folder):
+        return
+    for number in range(1, 1000):
+        aside = folder.with_name(f"{folder.name}-old" + (f"-{number}" if number > 1 else ""))
+        if not aside.exists():
+            folder.rename(aside)
+            print(f"The run that was here is kept in {aside}.")
+            return
+
+
+def name_others(folder: Path, copy_to: str | Path | None) -> None:
+    """Names the other runs that are kept here, and beside the copy, whatever their preset."""
+    places = [(folder.parent, folder, "*-talk*")]
+    if copy_to:
+        places.append((Path(copy_to).parent, Path(copy_to), "*"))
+    for parent, mine, pattern in places:
+        try:
+            kept = [path for path in sorted(parent.glob(pattern)) if path != mine]
+        except OSError as error:
+            print(f"note: {parent} cannot be read: {why(error)}")
+            continue
+        for path in filter(resumable, kept):
+            print(
+                f"Also kept: {path}. {where(path)} `nanogpt sample {path}` lets it write, "
+                f"`nanogpt resume {path}` goes on with it, on any device."
+            )
 
 
 def launch(folder: Path, arguments: list[str], copy_to: str | Path | None) -> None:
@@ -81,8 +117,12 @@ def launch(folder: Path, arguments: list[str], copy_to: str | Path | None) -> No
 
 
 def resumable(folder: str | Path) -> bool:
-    """Whether a folder holds a checkpoint to resume from."""
-    return any((Path(folder) / name).exists() for name in (LAST, PREVIOUS))
+    """Whether a folder holds a checkpoint to resume from. A drive that went away holds none."""
+    try:
+        return any((Path(folder) / name).exists() for name in (LAST, PREVIOUS))
+    except OSError as error:
+        print(f"note: {folder} cannot be read: {why(error)}. Run the cell again when it is there")
+        return False
 
 
 def finished(folder: str | Path) -> bool:

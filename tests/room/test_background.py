@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from nanogpt_lib.room import background
 from nanogpt_lib.room.background import (
     as_recorded,
+    finished,
     look_in,
     process_of,
     start_or_resume,
@@ -203,6 +205,41 @@ def slow(*args, lr_at=training.lr_at):
 
 training.lr_at = slow
 """
+
+
+def test_a_rehearsal_is_moved_aside_and_every_kept_run_is_named(whole, capsys, monkeypatch):
+    copy, runs = Path("drive", "smoke"), Path("runs")
+    shutil.copytree(whole, runs / "smoke-talk")
+    shutil.copytree(whole, runs / "workshop-talk")  # of another day, with a GPU
+    copy_run(whole, copy)
+    copy_run(whole, Path("drive", "workshop"))
+    monkeypatch.setattr(background, "launch", lambda *args: None)  # what is told is tested here
+    start_or_resume("smoke", copy)
+    said = capsys.readouterr().out
+    assert said.startswith("It has finished. Step 30 of 30;") and "fresh=True" in said
+    for path in (runs / "workshop-talk", Path("drive", "workshop")):
+        assert f"Also kept: {path}. Step 30 of 30;" in said
+    start_or_resume("smoke", copy, fresh=True)
+    said = capsys.readouterr().out
+    assert "kept in runs/smoke-talk-old." in said.replace("\\", "/") and "Started: smoke" in said
+    assert finished(runs / "smoke-talk-old")
+    assert (Path("drive") / "smoke-old" / "last.safetensors").exists() and not copy.exists()
+
+
+def test_a_drive_that_went_away_is_a_note_and_not_a_traceback(capsys, monkeypatch):
+    exists = Path.exists
+
+    def gone(self, **kwargs):
+        if "drive" in self.parts:
+            raise OSError(107, "Transport endpoint is not connected", str(self))
+        return exists(self, **kwargs)
+
+    monkeypatch.setattr(Path, "exists", gone)
+    monkeypatch.setattr(background, "launch", lambda *args: None)
+    start_or_resume("smoke", Path("drive", "gpt", "smoke"))
+    said = capsys.readouterr().out
+    assert "cannot be read: Transport endpoint is not connected (the drive went away" in said
+    assert "Started: smoke" in said
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there a stopped run loses its latest steps")
