@@ -150,7 +150,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def k_or_all(word: str) -> int | None:
-    return None if word == "all" else int(word)
+    try:
+        return None if word == "all" else int(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"give a whole number or all, not {word!r}") from None
 
 
 def add_text(parser, help="a UTF-8 text file instead of Tiny Shakespeare"):
@@ -186,6 +189,21 @@ def newest_run() -> Path:
     if not folders:
         raise ValueError(f"there is no run in {runs_dir()} yet: `nanogpt train` makes one")
     return max(folders, key=lambda folder: (folder / "run.jsonl").stat().st_mtime)
+
+
+def chosen(run: Path | None) -> Path:
+    """The run that a command works on. Says which one a bare name has meant."""
+    from nanogpt_lib.runs import catalogue
+
+    if run is None:
+        return newest_run()
+    path, kit = catalogue.own(run), {*catalogue.shipped(), *catalogue.shipped_models()}
+    if path != run:
+        too = f" (the kit has a {run}, too: it is not meant)" if str(run) in kit else ""
+        print(f"note: {path}, your own run{too}", file=sys.stderr)
+    elif not path.exists() and str(run) in kit:
+        print(f"note: {run}, which comes with the kit", file=sys.stderr)
+    return path
 
 
 def run_doctor(args) -> int:
@@ -276,7 +294,7 @@ def as_typed(args) -> str:
 def run_resume(args) -> int:
     from nanogpt_lib.runs.whole import resume
 
-    folder = args.folder or newest_run()
+    folder = chosen(args.folder)
     more = {"more_steps": args.more_steps, "copy_to": args.copy_to}
     return tell(resume(folder, args.device, text=args.text, **more))
 
@@ -314,7 +332,7 @@ def run_sample(args) -> int:
     from nanogpt_lib.runs.checkpoint import load_model
     from nanogpt_lib.sampling import stream
 
-    model, tokenizer, _ = load_model(args.folder or newest_run())
+    model, tokenizer, _ = load_model(chosen(args.folder))
     prompt = args.prompt.replace("\\n", "\n")
     pieces = stream(
         model,
@@ -337,9 +355,17 @@ def run_sample(args) -> int:
 
 
 def run_export(args) -> int:
+    from nanogpt_lib.runs.checkpoint import load_model
     from nanogpt_lib.runs.export import export
 
-    folder = export(args.folder or newest_run(), args.to)
+    run = chosen(args.folder)
+    folder = export(run, args.to)
+    model, tokenizer, data = load_model(run)
+    text = data["about"].get("run", {}).get("text", {}).get("name", "an unnamed text")
+    print(
+        f"{run}, trained on {text}: {model.num_params():,} parameters, {tokenizer.vocab_size} "
+        f"symbols, a context of {model.config.block_size}"
+    )
     print(f"Written: {folder}. In Python, with `transformers` installed:")
     print(f'  GPT2LMHeadModel.from_pretrained("{folder.as_posix()}")')
     print(f'  AutoTokenizer.from_pretrained("{folder.as_posix()}")')
@@ -351,7 +377,7 @@ def run_plot(args) -> int:
     from nanogpt_lib.runs import record
     from nanogpt_lib.runs.whole import draw
 
-    folder = args.folder or newest_run()
+    folder = chosen(args.folder)
     print(summary(record.read(folder).history))
     print(f"The curve: {draw(folder)}")
     return 0
@@ -362,7 +388,7 @@ def run_replay(args) -> int:
         return list_recorded()
     from nanogpt_lib.room.replay import replay
 
-    replay(args.record, args.speed, args.seconds, args.linger)
+    replay(chosen(Path(args.record)), args.speed, args.seconds, args.linger)
     return 0
 
 
@@ -381,6 +407,10 @@ def list_recorded() -> int:
 def run_compare(args) -> int:
     from nanogpt_lib.room.board import compare
 
+    if args.out.suffix.lower() != ".png":
+        raise ValueError(f"--out is a picture: end its name with .png, not {args.out.name!r}")
+    if not args.records and not runs_dir().is_dir():
+        raise ValueError(f"there are no runs in {runs_dir()} yet: `nanogpt train` makes one")
     compared = compare(*args.records, by=args.by)
     print(compared)
     compared.save(args.out)

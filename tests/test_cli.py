@@ -15,10 +15,10 @@ import pytest
 import torch
 
 import nanogpt_lib
-from nanogpt_lib import shakespeare
+from nanogpt_lib import load_model, shakespeare
 from nanogpt_lib.cli import build_parser, main
 from nanogpt_lib.machine import host
-from nanogpt_lib.machine.paths import data_dir
+from nanogpt_lib.machine.paths import RECORDED, data_dir
 from nanogpt_lib.room import doctor
 from nanogpt_lib.runs import record, whole
 from nanogpt_lib.runs.wording import duration
@@ -552,3 +552,47 @@ def test_ctrl_c_before_the_training_ends_the_program_with_one_word(typed, monkey
 def test_times_are_told_in_words():
     told = [duration(seconds) for seconds in (0.4, 59.4, 59.6, 200, 3599.6, 7500)]
     assert told == ["0 s", "59 s", "1 min 00 s", "3 min 20 s", "1 h 00 min", "2 h 05 min"]
+
+
+# --- a bare name is one's own run first, then what the kit brings ---
+
+
+def test_a_bare_name_is_ones_own_run_and_that_is_said(typed, text, tmp_path):
+    (tmp_path / "own.txt").write_text("abcdefgh ijklmnop.\n" * 300, encoding="utf-8")
+    for out in ("pocket", "mine"):
+        assert typed(*QUICK, "--text", "own.txt", "--out", f"runs/{out}")[0] == 0
+    mine = load_model(tmp_path / "runs" / "pocket")[1].symbols
+    assert load_model("pocket")[1].symbols == mine != load_model_of_the_kit()
+    commands = ("sample -n 5", "plot", "resume --more-steps 1", "export --to out", "replay")
+    for command in commands:
+        verb, *options = command.split()
+        code, output, errors = typed(verb, "pocket", *options)
+        assert code == 0 and "note: runs/pocket, your own run (the kit has a pocket, too" in (
+            errors.replace("\\", "/")
+        ), command
+        if verb == "export":
+            assert "trained on own.txt: " in output and f"{len(mine)} symbols, a" in output
+    assert "note: runs/mine, your own run\n" in typed("plot", "mine")[2].replace("\\", "/")
+    assert typed("compare", "pocket", "mine")[0] == 0
+    fails(typed("sample", "no/such/folder/pocket"), "there is no checkpoint")
+    fails(typed("sample", "nobody"), "there is no checkpoint nobody")
+
+
+def load_model_of_the_kit():
+    return load_model(RECORDED / "pocket.safetensors")[1].symbols
+
+
+def test_what_comes_with_the_kit_is_said_too(typed):
+    assert typed("sample", "pocket", "-n", 5)[2] == "note: pocket, which comes with the kit\n"
+
+
+def test_compare_says_that_there_are_no_runs_and_writes_pictures_only(typed, tmp_path, monkeypatch):
+    monkeypatch.setenv("NANOGPT_RUNS", str(tmp_path / "runs"))
+    fails(typed("compare"), "there are no runs in", "`nanogpt train` makes one")
+    (tmp_path / "precious.txt").write_text("precious")
+    fails(typed("compare", "pocket", "--out", "precious.txt"), "end its name with .png")
+    assert (tmp_path / "precious.txt").read_text() == "precious"
+
+
+def test_a_top_k_that_is_none_is_told_in_our_words(typed):
+    assert "give a whole number or all, not 'x'" in typed("sample", "pocket", "--top-k", "x")[2]

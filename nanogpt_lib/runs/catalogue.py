@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from nanogpt_lib.machine.paths import RECORDED
+from nanogpt_lib.machine.paths import RECORDED, runs_dir
 from nanogpt_lib.runs.record import RECORD, RecordError
 
 
@@ -18,9 +18,20 @@ def shipped_models() -> dict[str, Path]:
     return {path.stem: path for path in sorted(RECORDED.glob("*.safetensors"))}
 
 
-def find(run: str | Path) -> Path:
-    """The path of a record, given as a file, a run folder, or the name of a recorded run."""
+def own(run: str | Path) -> Path:
+    """A path as it is, or the folder in `runs_dir()` if the path is a bare name of a run there.
+
+    So a bare name means your own run first. What comes with the kit is looked for afterwards.
+    """
     path = Path(run)
+    if len(path.parts) == 1 and not path.exists() and (runs_dir() / path).is_dir():
+        return runs_dir() / path
+    return path
+
+
+def find(run: str | Path) -> Path:
+    """The path of a record: a file, a run folder, or the name of an own or a recorded run."""
+    path = own(run)
     if path.is_dir():
         path = path / RECORD
     if path.exists():

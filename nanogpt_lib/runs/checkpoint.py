@@ -25,7 +25,7 @@ from nanogpt_lib.bpe import BPETokenizer
 from nanogpt_lib.machine.files import whole_file, why
 from nanogpt_lib.model import GPT
 from nanogpt_lib.runs import families, old_checkpoint, schema
-from nanogpt_lib.runs.catalogue import shipped_models
+from nanogpt_lib.runs.catalogue import own, shipped_models
 from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import Evaluation, Run
 
@@ -335,11 +335,11 @@ def load_tokenizer(data: dict) -> CharTokenizer | BPETokenizer:
 def load_model(path: str | Path) -> tuple[GPT, CharTokenizer | BPETokenizer, dict]:
     """A model to sample from, its tokenizer, and the whole snapshot.
 
-    path: a checkpoint, a run folder, or the name of a model that comes with the kit, such as
-    "pocket". A run folder gives its best checkpoint: the last is usually overfit. The model is
-    on the CPU, in evaluation mode.
+    path: a checkpoint, a run folder, or a name, such as "pocket": your own run of that name, else
+    the model that comes with the kit. A run folder gives its best checkpoint: the last is usually
+    overfit. The model is on the CPU, in evaluation mode.
     """
-    path = Path(path)
+    path = own(path)
     if not path.exists():
         path = shipped_models().get(str(path), path)
     if path.is_dir():

@@ -227,7 +227,7 @@ def test_the_command_prints_the_table_and_draws_the_picture(room, capsys, monkey
 def test_without_a_name_the_command_compares_all_there_is_in_runs(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["compare"]) == 2
-    assert "there is no run record" in capsys.readouterr().err
+    assert "there are no runs in" in capsys.readouterr().err
     write(tmp_path / "runs" / "pocket-2" / "run.jsonl")
     assert main(["compare"]) == 0
     assert "pocket-2" in capsys.readouterr().out
