@@ -9,6 +9,8 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -41,10 +43,11 @@ def note_process(folder: Path, process: psutil.Process) -> None:
         file.write(json.dumps(noted).encode())
 
 
-def claim(folder: str | Path) -> None:
+def claim(folder: str | Path, start: Callable[[], int] = os.getpid) -> None:
     """Takes a folder for this process. Raises FolderInUse if another process has it.
 
-    Looking and writing are one act: if two programs come at once, one of them is refused.
+    start: what gives the id of the process that trains; it may start that process first. Looking
+    and writing are one act: if two programs come at once, one of them is refused.
     """
     folder = Path(folder)
     make_folder(folder)
@@ -58,7 +61,8 @@ def claim(folder: str | Path) -> None:
                     f"{folder} is in use: process {owner.pid} trains there. Wait for it, stop it, "
                     "or name another folder"
                 )
-            note_process(folder, psutil.Process())
+            with suppress(psutil.NoSuchProcess):  # it has ended already
+                note_process(folder, psutil.Process(start()))
     except Timeout:
         raise FolderInUse(f"{folder} is in use: another program is just starting there") from None
 

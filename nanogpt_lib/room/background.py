@@ -10,13 +10,12 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 from nanogpt_lib.machine.files import why
-from nanogpt_lib.machine.lock import note_process, process_of
+from nanogpt_lib.machine.lock import FolderInUse, claim, process_of
 from nanogpt_lib.machine.paths import LIBRARY, runs_dir
 from nanogpt_lib.plots import loss_figure, summary
 from nanogpt_lib.room.display import in_notebook, png, show
@@ -47,18 +46,17 @@ def start_or_resume(preset: str, copy_to: str | Path | None = None, fresh: bool 
     if copy_to and not resumable(folder) and resumable(copy_to):
         copy_run(Path(copy_to), folder)
         print(f"Brought back from {copy_to}.")
-    if process_of(folder):
+    try:
+        if finished(folder) and not process_of(folder):
+            print(f"It has finished. {where(folder)} To begin anew: fresh=True.")
+        elif resumable(folder):
+            launch(folder, ["resume", str(folder.absolute())], copy_to)
+            print(f"It was cut off and goes on. {where(folder)}")
+        else:
+            launch(folder, ["train", f"--preset={preset}", f"--out={folder.absolute()}"], copy_to)
+            print(f"Started: {preset}, in a process of its own.")
+    except FolderInUse:
         print(f"It is training already. {where(folder)}")
-    elif finished(folder):
-        print(f"It has finished. {where(folder)} To begin anew: fresh=True.")
-    elif resumable(folder):
-        launch(folder, ["resume", str(folder.absolute())], copy_to)
-        print(f"It was cut off and goes on. {where(folder)}")
-    else:
-        # The run ended before it saved anything. Its record has one line at most: remove it.
-        (folder / record.RECORD).unlink(missing_ok=True)
-        launch(folder, ["train", f"--preset={preset}", f"--out={folder.absolute()}"], copy_to)
-        print(f"Started: {preset}, in a process of its own.")
     name_others(folder, copy_to)
     return folder
 
@@ -94,26 +92,30 @@ def name_others(folder: Path, copy_to: str | Path | None) -> None:
 
 
 def launch(folder: Path, arguments: list[str], copy_to: str | Path | None) -> None:
-    """Starts a command of the library that outlives this kernel; writes down its process id."""
+    """Starts a command of the library that outlives this kernel; writes down its process id.
+
+    Raises FolderInUse if another kernel was quicker.
+    """
     if copy_to:
         arguments = [*arguments, f"--copy-to={Path(copy_to).absolute()}"]
-    folder.mkdir(parents=True, exist_ok=True)
     known = os.environ.get("PYTHONPATH")  # in Colab the library is not installed
     path = os.pathsep.join([str(LIBRARY.parent), *([known] if known else [])])
     half = max(1, (os.cpu_count() or 2) // 2)  # of the cores; the notebook keeps the others
-    with open(folder / LOG, "ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "nanogpt_lib", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={"OMP_NUM_THREADS": str(half), **os.environ, "PYTHONPATH": path},
-            # The stop button interrupts the kernel's process group. This process is not in it.
-            start_new_session=True,
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # Windows
-        )
-    with suppress(psutil.Error):  # it has ended already
-        note_process(folder, psutil.Process(process.pid))
+
+    def start() -> int:
+        with open(folder / LOG, "ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "nanogpt_lib", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={"OMP_NUM_THREADS": str(half), **os.environ, "PYTHONPATH": path},
+                # The stop button interrupts the kernel's process group. This process is not in it.
+                start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # Windows
+            ).pid
+
+    claim(folder, start)
 
 
 def resumable(folder: str | Path) -> bool:

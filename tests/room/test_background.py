@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 import torch
@@ -34,6 +36,13 @@ def deadly(source, target, replace=os.replace, left=[{times}]):
     replace(source, target)
 
 os.replace = deadly
+"""
+CELL = """\
+import sys
+from nanogpt_lib.room.background import start_or_resume
+print("ready", flush=True)
+sys.stdin.read()
+start_or_resume("smoke")
 """
 COPY = pytest.mark.parametrize("name", ["copy/best.safetensors", "copy/last.safetensors"])
 
@@ -122,6 +131,26 @@ def test_while_it_is_under_way_starting_again_changes_nothing(capsys):
     start_or_resume("smoke")
     assert capsys.readouterr().out.startswith("It has finished. Step 30 of 30;")
     assert process_of(folder) is None
+
+
+def test_of_two_kernels_that_start_it_at_once_one_does(tmp_path):
+    kernels = [
+        subprocess.Popen([sys.executable, "-c", CELL], stdin=PIPE, stdout=PIPE, text=True)
+        for _ in range(3)
+    ]
+    for kernel in kernels:
+        assert kernel.stdout.readline() == "ready\n"
+    for kernel in kernels:
+        kernel.stdin.close()
+    said = sorted(kernel.stdout.read().split(".")[0] for kernel in kernels)
+    assert said == ["It is training already"] * 2 + ["Started: smoke, in a process of its own"]
+    ended(tmp_path / "runs" / "smoke-talk")
+    assert [p.step for p in record.read(tmp_path / "runs" / "smoke-talk").history] == [
+        0,
+        10,
+        20,
+        30,
+    ]
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path, whole, capsys):
