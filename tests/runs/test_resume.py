@@ -6,11 +6,13 @@ import os
 import random
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
 import traceback
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -29,6 +31,7 @@ from nanogpt_lib.runs.whole import resume, train_preset
 from nanogpt_lib.training import Callback
 
 pytestmark = pytest.mark.slow
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 SOAK = pytest.mark.soak
 
 CPU = Compute(torch.device("cpu"), torch.float32, "the same everywhere")
@@ -237,6 +240,76 @@ def test_a_run_killed_at_random_moments_comes_through(novel, short, tmp_path, ch
         kills += code != 0
         assert code in (0, -signal.SIGKILL)
     assert_same_run(tmp_path / "run", short)
+
+
+# --- power failure: only what was synchronised is still there ---
+
+
+class Disk:
+    """What a folder holds after a power failure, at each moment of a run.
+
+    Contents count as they were at the last fsync of the file. Names count as they were at the last
+    fsync of the folder (`strict`), or as they are now (`eager`): file systems differ in this, and a
+    new name may reach the disk before the contents do.
+    """
+
+    def __init__(self, folder, monkeypatch):
+        self.folder, self.contents, self.synced, self.states = folder, {}, {}, []
+        fsync, rename = os.fsync, os.replace
+
+        def watched_fsync(place):
+            fsync(place)
+            seen = os.fstat(place)
+            if stat.S_ISDIR(seen.st_mode):
+                if os.path.samestat(seen, os.stat(folder)):
+                    self.synced = self.names()
+            else:
+                path = os.readlink(f"/proc/self/fd/{place}")
+                self.contents[seen.st_ino] = Path(path).read_bytes()
+            self.look()
+
+        def watched_rename(old, new):
+            rename(old, new)
+            self.look()
+
+        monkeypatch.setattr(os, "fsync", watched_fsync)
+        monkeypatch.setattr(os, "replace", watched_rename)
+
+    def names(self):
+        return {entry.name: entry.inode() for entry in os.scandir(self.folder)}
+
+    def look(self):
+        for names in (self.synced, self.names()):
+            state = {name: self.contents.get(inode, b"") for name, inode in names.items()}
+            if state not in self.states:
+                self.states.append(state)
+
+
+@pytest.fixture(scope="module")
+def after_power_failures(novel, short, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("power") / "run"
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as context:
+        disk = Disk(folder, context)
+        assert main(arguments(novel, folder, 4, 2)) == 0
+    assert_same_run(folder, short)
+    return disk.states
+
+
+@LINUX
+@pytest.mark.parametrize(
+    "moment", [5, 11, *(pytest.param(i, marks=SOAK) for i in range(18) if i not in (5, 11))]
+)
+def test_a_power_failure_loses_neither_the_run_nor_its_record(
+    after_power_failures, novel, short, tmp_path, moment, capsys
+):
+    for number, state in enumerate(after_power_failures[moment::18]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for name, data in state.items():
+            (folder / name).write_bytes(data)
+        begin_or_resume(novel, folder)
+        assert_same_run(folder, short)
 
 
 # --- resuming in all circumstances ---
