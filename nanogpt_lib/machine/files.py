@@ -33,6 +33,7 @@ def make_folder(folder: Path) -> None:
     """Makes a folder and those above it. Raises OSError with a sentence if it cannot."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        sync_folder(folder.parent)
     except OSError as error:
         taken = isinstance(error, (FileExistsError, NotADirectoryError))
         reason = "a file or a broken link is in the way" if taken else why(error)
