@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 
 from nanogpt_lib import __version__
-from nanogpt_lib.machine.paths import runs_dir, way_to_the_course
+from nanogpt_lib.machine.paths import command_line, runs_dir, way_to_the_course
 
 BEGAN = time.perf_counter()  # `--minutes` counts from here; this clock never jumps
 
@@ -278,17 +278,15 @@ def run_train(args) -> int:
 
 def as_typed(args) -> str:
     """The command for the run's record, without the folders of this machine."""
-    import shlex
-
     defaults = vars(build_parser().parse_args([args.command]))
-    words = ["nanogpt", args.command]
+    words: list = ["nanogpt", args.command]
     for name, value in vars(args).items():
         if value == defaults[name] or name in ("out", "copy_to"):
             continue
         words.append("--" + name.replace("_", "-"))
         if value is not True:
-            words.append(Path(value).name if name == "text" else str(value))
-    return shlex.join(words)
+            words.append(Path(Path(value).name) if name == "text" else value)
+    return command_line(*words)
 
 
 def run_resume(args) -> int:
@@ -321,9 +319,9 @@ def tell(result) -> int:
     print(f"\nThe curve: {folder / 'loss.png'}")
     print("Next:")
     if run.stopped == "interrupted":
-        print(f"  nanogpt resume {folder}    goes on where it stopped")
-    prompt = '--prompt "JULIET:" ' if shakespeare else ""  # other texts may lack these letters
-    print(f"  nanogpt sample {folder} {prompt}--temperature 0.9")
+        print(f"  {command_line('nanogpt', 'resume', folder)}    goes on where it stopped")
+    prompt = ' --prompt "JULIET:"' if shakespeare else ""  # other texts may lack these letters
+    print(f"  {command_line('nanogpt', 'sample', folder)}{prompt} --temperature 0.9")
     print(f"  {way_to_the_course()}: what happened here, step by step")
     return 0
 
@@ -367,8 +365,8 @@ def run_export(args) -> int:
         f"symbols, a context of {model.config.block_size}"
     )
     print(f"Written: {folder}. In Python, with `transformers` installed:")
-    print(f'  GPT2LMHeadModel.from_pretrained("{folder.as_posix()}")')
-    print(f'  AutoTokenizer.from_pretrained("{folder.as_posix()}")')
+    print(f"  GPT2LMHeadModel.from_pretrained({folder.as_posix()!r})")
+    print(f"  AutoTokenizer.from_pretrained({folder.as_posix()!r})")
     return 0
 
 

@@ -1,9 +1,11 @@
 """The command line: every command with real files, and every mistake answered in one line."""
 
+import ast
 import json
 import math
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -175,6 +177,16 @@ def test_the_record_holds_the_command_without_the_folders_of_this_machine(typed,
         "nanogpt train --text 'my own.txt' --device cpu --dtype float32 --preset smoke --steps 4 "
         "--lr 0.002"
     )
+
+
+def test_the_command_that_it_says_to_type_next_works_when_pasted(typed, text, tmp_path):
+    (tmp_path / "own.txt").write_text(text[:5000], encoding="utf-8")
+    output = typed(*QUICK, "--text", "own.txt", "--out", "mein Lauf ä")[1]
+    (line,) = [line for line in output.splitlines() if line.startswith("  nanogpt sample ")]
+    nanogpt, *words = shlex.split(line)
+    assert nanogpt == "nanogpt" and typed(*words, "-n", 5)[0] == 0
+    for line in typed("export", "mein Lauf ä", "--to", '"b"')[1].splitlines()[-2:]:
+        assert ast.literal_eval(line.partition("from_pretrained")[2]) == '"b"'
 
 
 def test_a_run_that_diverges_ends_well_and_says_what_to_do(typed, text, tmp_path):

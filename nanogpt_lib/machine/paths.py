@@ -4,6 +4,8 @@ The answers are the same from a notebook, the command line, another folder and a
 """
 
 import os
+import re
+import shlex
 import shutil
 from importlib.resources import files
 from pathlib import Path
@@ -43,19 +45,44 @@ def runs_dir() -> Path:
     return root / "runs" if root and root != Path.cwd() else Path("runs")  # short if possible
 
 
+def command_line(*words, windows: bool = os.name == "nt") -> str:
+    """A command that you can paste into this system's shell, whatever its words hold.
+
+    A path that begins with "-" gets "./" before it: give paths as `Path`, options as text. windows:
+    quote for cmd, and for PowerShell if no word holds "$" or "`".
+    """
+    plain = [f"./{w}" if isinstance(w, Path) and str(w)[:1] == "-" else str(w) for w in words]
+    return " ".join(map(quoted_for_windows, plain)) if windows else shlex.join(plain)
+
+
+def quoted_for_windows(word: str) -> str:
+    """A word as it is, or in double quotes. Programs there read backslashes before a quote twice.
+
+    Source: "Parsing C command-line arguments" in Microsoft's documentation of C++.
+    """
+    if re.fullmatch(r"[\w./:\\-]+", word):
+        return word
+    word = re.sub(r'(\\*)"', r'\1\1\\"', word)
+    return '"' + re.sub(r"(\\+)$", r"\1\1", word) + '"'
+
+
 def advice(target: str, plain: str) -> str:
     """What to type: `make TARGET` in a checkout if make is installed, else a plain command."""
     root = checkout(Path.cwd())
     if not (root and (root / "Makefile").is_file() and shutil.which("make")):
         return plain
-    return f"make {target}" if root == Path.cwd() else f"make -C {os.path.relpath(root)} {target}"
+    elsewhere = () if root == Path.cwd() else ("-C", Path(os.path.relpath(root)))
+    return command_line("make", *elsewhere, target)
 
 
 def way_to_the_course() -> str:
     """A line that says how to open the notebooks or, if they are not here, where to find them."""
     root = checkout(Path.cwd()) or checkout(LIBRARY)
     if root:
-        return advice("lab", f"jupyter lab {root / 'notebooks'}") + "    opens the course"
+        return (
+            advice("lab", command_line("jupyter", "lab", root / "notebooks"))
+            + "    opens the course"
+        )
     from importlib.metadata import PackageNotFoundError, metadata  # slow to import, rarely needed
 
     try:

@@ -16,7 +16,7 @@ import psutil
 
 from nanogpt_lib.machine.files import why
 from nanogpt_lib.machine.lock import FolderInUse, claim, process_of
-from nanogpt_lib.machine.paths import LIBRARY, runs_dir
+from nanogpt_lib.machine.paths import LIBRARY, command_line, runs_dir
 from nanogpt_lib.plots import loss_figure, summary
 from nanogpt_lib.room.display import in_notebook, png, show
 from nanogpt_lib.room.live import in_words
@@ -86,8 +86,9 @@ def name_others(folder: Path, copy_to: str | Path | None) -> None:
             continue
         for path in filter(resumable, kept):
             print(
-                f"Also kept: {path}. {where(path)} `nanogpt sample {path}` lets it write, "
-                f"`nanogpt resume {path}` goes on with it, on any device."
+                f"Also kept: {path}. {where(path)} "
+                f"`{command_line('nanogpt', 'sample', path)}` lets it write, "
+                f"`{command_line('nanogpt', 'resume', path)}` goes on with it, on any device."
             )
 
 

@@ -1,6 +1,8 @@
 """Where text, runs and recorded runs lie: one answer, wherever one asks."""
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -8,6 +10,8 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nanogpt_lib.machine import paths
 
@@ -99,3 +103,70 @@ def test_what_a_notebook_trained_is_found_by_the_command_line(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "smoke" in done.stdout
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["smoke"]
+
+
+# --- commands to paste ---
+
+NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1)
+
+
+@given(NAMES)
+def test_a_command_can_be_pasted_whatever_its_path_holds(name):
+    line = paths.command_line("nanogpt", "sample", Path(name), "--temperature", 0.9, windows=False)
+    words = shlex.split(line)
+    assert [*words[:2], *words[3:]] == ["nanogpt", "sample", "--temperature", "0.9"]
+    assert Path(words[2]) == Path(name) and words[2][0] != "-"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the shell of POSIX")
+@pytest.mark.parametrize(
+    "name", ["mein Lauf ä", "it's", "$HOME", "a&b;c|d>e", "-n", "~", "a\nb", '"']
+)
+def test_a_real_shell_reads_such_a_command_as_it_is_meant(name):
+    line = paths.command_line(sys.executable, "-c", "import sys; print(sys.argv[1:])", Path(name))
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, encoding="utf-8")
+    assert done.stdout == f"{['./-n' if name == '-n' else name]}\n"
+
+
+def as_windows_splits(line):
+    """The words of a command line, by the rules of Microsoft's C runtime, written out again."""
+    words, word, quoted, i = [], None, False, 0
+    while i < len(line):
+        slashes = len(re.match(r"\\*", line[i:])[0])
+        after = line[i + slashes : i + slashes + 1]
+        if slashes:
+            word = (word or "") + "\\" * (slashes // 2 if after == '"' else slashes)
+            i += slashes
+            if after == '"' and slashes % 2:
+                word, i = word + '"', i + 1
+        elif after == '"':
+            word, quoted, i = word or "", not quoted, i + 1
+        elif after in " \t" and not quoted:
+            words, word, i = [*words, *([] if word is None else [word])], None, i + 1
+        else:
+            word, i = (word or "") + after, i + 1
+    return [*words, *([] if word is None else [word])]
+
+
+@given(st.lists(st.text(st.sampled_from('ab \\"&^%ä-;'), max_size=8)))
+def test_windows_too_reads_such_a_command_as_it_is_meant(words):
+    line = paths.command_line("nanogpt", *words, windows=True)
+    assert as_windows_splits(line) == ["nanogpt", *words]
+    outside = "".join(line.split('"')[::2])  # cmd acts on these marks outside of quotes
+    assert any('"' in word for word in words) or not set(outside) & set("&^;")
+
+
+def test_the_way_to_the_course_can_be_pasted_too(tmp_path, monkeypatch):
+    root = tmp_path / "my course"
+    for folder in ("nanogpt_lib", "notebooks", "inside"):
+        (root / folder).mkdir(parents=True)
+    (root / "pyproject.toml").touch()
+    monkeypatch.chdir(root / "notebooks")
+    line = paths.way_to_the_course().split("    ")[0]
+    assert paths.command_line("jupyter", "lab", root / "notebooks") == line
+    (root / "Makefile").touch()
+    outside = tmp_path / "-odd"
+    root.rename(outside)
+    monkeypatch.chdir(outside / "inside")
+    monkeypatch.setattr(paths.shutil, "which", lambda name: name)
+    assert paths.advice("lab", "") == "make -C .. lab"

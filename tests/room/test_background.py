@@ -11,6 +11,7 @@ from subprocess import PIPE
 import pytest
 import torch
 
+from nanogpt_lib.machine.paths import command_line
 from nanogpt_lib.room import background
 from nanogpt_lib.room.background import (
     as_recorded,
@@ -237,22 +238,23 @@ training.lr_at = slow
 
 
 def test_a_rehearsal_is_moved_aside_and_every_kept_run_is_named(whole, capsys, monkeypatch):
-    copy, runs = Path("drive", "smoke"), Path("runs")
+    copy, runs = Path("my drive", "smoke"), Path("runs")
     shutil.copytree(whole, runs / "smoke-talk")
     shutil.copytree(whole, runs / "workshop-talk")  # of another day, with a GPU
     copy_run(whole, copy)
-    copy_run(whole, Path("drive", "workshop"))
+    copy_run(whole, Path("my drive", "workshop"))
     monkeypatch.setattr(background, "launch", lambda *args: None)  # what is told is tested here
     start_or_resume("smoke", copy)
     said = capsys.readouterr().out
     assert said.startswith("It has finished. Step 30 of 30;") and "fresh=True" in said
-    for path in (runs / "workshop-talk", Path("drive", "workshop")):
+    for path in (runs / "workshop-talk", Path("my drive", "workshop")):
         assert f"Also kept: {path}. Step 30 of 30;" in said
+        assert f"`{command_line('nanogpt', 'resume', path)}` goes on with it" in said
     start_or_resume("smoke", copy, fresh=True)
     said = capsys.readouterr().out
     assert "kept in runs/smoke-talk-old." in said.replace("\\", "/") and "Started: smoke" in said
     assert finished(runs / "smoke-talk-old")
-    assert (Path("drive") / "smoke-old" / "last.safetensors").exists() and not copy.exists()
+    assert (Path("my drive") / "smoke-old" / "last.safetensors").exists() and not copy.exists()
 
 
 def test_a_drive_that_went_away_is_a_note_and_not_a_traceback(capsys, monkeypatch):

@@ -74,7 +74,7 @@ def test_the_logits_and_the_text_are_the_same(
 @torch.no_grad()
 def test_the_command_exports_the_model_that_comes_with_the_kit(nanogpt, tmp_path):
     output = nanogpt("export", "pocket", "--to", "out/mine").stdout
-    assert 'GPT2LMHeadModel.from_pretrained("out/mine")' in output
+    assert "GPT2LMHeadModel.from_pretrained('out/mine')" in output
     ours, tokenizer, _ = checkpoint.load_model("pocket")
     theirs, _ = load(tmp_path / "out" / "mine")
     idx = torch.tensor([tokenizer.encode(LINE)])
