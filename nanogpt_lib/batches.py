@@ -2,7 +2,7 @@
 
 import torch
 
-from nanogpt_lib.checks import check_length
+from nanogpt_lib.checks import check_sampler
 
 
 class BatchSampler:
@@ -18,11 +18,11 @@ class BatchSampler:
     """
 
     def __init__(self, ids: torch.Tensor, block_size: int, batch_size: int, seed: int = 1337):
-        check_length(ids, ids, block_size)
+        check_sampler(ids, block_size, batch_size, seed)
         self.ids = ids
         self.batch_size = batch_size
         self.window = torch.arange(block_size + 1)  # a context and its last target
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(int(seed))
 
     def __call__(self) -> tuple[torch.Tensor, torch.Tensor]:
         places = len(self.ids) - len(self.window) + 1

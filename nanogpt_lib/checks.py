@@ -6,6 +6,9 @@ that make no sense there.
 
 import math
 from numbers import Integral, Real
+from operator import index
+
+import torch
 
 LONGEST_TOKEN = 1000  # bytes
 
@@ -14,89 +17,224 @@ class TextError(ValueError):
     """A text that cannot be trained on; the message says why and what to do."""
 
 
-def whole(settings, *names: str, least: int = 1) -> None:
-    """Raises ValueError unless these settings are whole numbers, `least` or more.
+def shown(value) -> str:
+    """A wrong value for a message, at most a line of it."""
+    try:
+        words = " ".join(repr(value).split())
+    except Exception:  # Python refuses to write a number of thousands of digits
+        return f"a value of type {type(value).__name__}"
+    return words if len(words) <= 60 else f"{words[:57]}..."
 
-    NumPy's numbers become plain ones: only plain numbers are safe in a checkpoint.
+
+def whole_number(value, name: str, least: int = 0, more: str = "") -> int:
+    """A whole number as a plain int. Raises ValueError unless it lies from `least` to 2**63 - 1.
+
+    name: what the message calls it. more: what the message says behind the number.
     """
-    for name in names:
-        value = getattr(settings, name)
-        if not (isinstance(value, Integral) and int(value) >= least):
-            raise ValueError(f"{name} must be a whole number from {least} up, not {value!r}")
-        setattr(settings, name, int(value))
+    if not is_whole(value) or value < least:
+        low = f" from {least} up" if least >= 0 else ""
+        raise ValueError(f"{name} must be a whole number{low}{more}, not {shown(value)}")
+    if value >= 2**63:
+        raise ValueError(f"{name} must be a whole number below 2**63{more}, not {shown(value)}")
+    return int(value)
 
 
-def positive(settings, *names: str) -> None:
-    """Raises ValueError unless these settings are finite numbers above 0."""
-    for name in names:
-        value = number(settings, name)
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name} must be a number above 0, not {value}")
+def number(value, name: str) -> int | float:
+    """A plain number, also inf or nan. Raises ValueError for anything else.
+
+    A fraction becomes a float. A whole number that no float can hold is refused.
+    """
+    if not is_number(value):
+        raise ValueError(f"{name} must be a number, not {shown(value)}")
+    try:
+        return value if math.isfinite(value) and type(value) in (int, float) else float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must be a number below 1e308, not {shown(value)}") from None
 
 
-def not_negative(settings, *names: str) -> None:
-    """Raises ValueError unless these settings are finite numbers from 0 up."""
-    for name in names:
-        value = number(settings, name)
-        if not 0 <= value < math.inf:
-            raise ValueError(f"{name} must not be negative: {value}")
-
-
-def share(settings, *names: str) -> None:
-    """Raises ValueError unless these settings lie in [0, 1)."""
-    for name in names:
-        value = number(settings, name)
-        if not 0.0 <= value < 1.0:
-            raise ValueError(f"{name} must lie in [0, 1), not {value}")
-
-
-def number(settings, name: str):
-    """A setting as a plain Python number. Raises ValueError for anything else."""
-    value = getattr(settings, name)
-    value = value.item() if hasattr(value, "item") else value
-    if not isinstance(value, Real):
-        raise ValueError(f"{name} must be a number, not {value!r}")
-    setattr(settings, name, value)
+def above_zero(value, name: str) -> int | float:
+    """A plain, finite number above 0. Raises ValueError for anything else."""
+    value = number(value, name)
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a number above 0, not {value}")
     return value
 
 
-def check_length(train_ids, val_ids, block_size: int) -> None:
-    """Raises TextError if a split is too short for one context and its targets."""
+def from_zero(value, name: str) -> int | float:
+    """A plain, finite number from 0 up. Raises ValueError for anything else."""
+    value = number(value, name)
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} must be a number from 0 up, not {value}")
+    return value
+
+
+def below_one(value, name: str) -> int | float:
+    """A plain number in [0, 1). Raises ValueError for anything else."""
+    value = number(value, name)
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must lie in [0, 1), not {value}")
+    return value
+
+
+def one_of(value, name: str, *choices: str) -> None:
+    """Raises ValueError unless a value is one of these words."""
+    if not isinstance(value, str) or value not in choices:
+        *most, last = [f'"{choice}"' for choice in choices]
+        raise ValueError(f"{name} must be {', '.join(most)} or {last}, not {shown(value)}")
+
+
+def settings(config, check, *names: str, **more) -> None:
+    """Checks fields of a dataclass. They become plain: only these are safe in a checkpoint."""
+    for name in names:
+        setattr(config, name, check(getattr(config, name), name, **more))
+
+
+def check_vocabulary(ids, vocab_size: int, name: str = "ids") -> None:
+    """Raises ValueError unless ids are a tensor of whole numbers in [0, vocab_size)."""
+    numbers = isinstance(ids, torch.Tensor) and ids.dim() > 0
+    if not numbers or ids.is_floating_point() or ids.is_complex():
+        raise ValueError(f"{name} must be a tensor of whole numbers, int64, not {shown(ids)}")
+    if ids.numel():
+        low, high = int(ids.min()), int(ids.max())
+        if low < 0 or high >= vocab_size:
+            raise ValueError(
+                f"{name} go from {low} to {high}, but vocab_size is {vocab_size}: take the "
+                "tokenizer that belongs to the model"
+            )
+
+
+def check_length(
+    train_ids, val_ids, block_size: int, way: str = ", or a smaller block_size"
+) -> None:
+    """Raises TextError if a split is too short for one context and its targets.
+
+    way: what else helps, for the message.
+    """
+    block_size = whole_number(block_size, "block_size", 1)
     shortest = min(len(train_ids), len(val_ids))
     if shortest <= block_size:
         raise TextError(
             f"the text is too short for a context of {block_size}: its shorter split has "
             f"{shortest:,} tokens and needs {block_size + 1:,}. Give a text of at least "
-            f"{10 * (block_size + 1):,} tokens, or a smaller block_size"
+            f"{10 * (block_size + 1):,} tokens{way}"
+        )
+
+
+def check_sampler(ids, block_size: int, batch_size: int, seed: int) -> None:
+    """Raises ValueError or TextError if no batches can be drawn so."""
+    whole_number(batch_size, "batch_size", 1)
+    whole_number(seed, "seed", -(2**63))
+    check_length(ids, ids, block_size)
+
+
+def check_run(train_ids, val_ids, config) -> None:
+    """Raises ValueError or TextError unless a model of this shape can learn from these ids."""
+    check_vocabulary(train_ids, config.vocab_size, "train_ids")
+    check_vocabulary(val_ids, config.vocab_size, "val_ids")
+    check_length(train_ids, val_ids, config.block_size)
+
+
+def check_evaluation(ids, n_batches: int | None, batch_size: int, config) -> None:
+    """Raises ValueError if nothing can be evaluated so. config: the model's."""
+    whole_number(batch_size, "batch_size", 1)
+    check_vocabulary(ids, config.vocab_size)
+    T, batches = config.block_size, n_batches is None or (is_whole(n_batches) and n_batches > 0)
+    if len(ids) <= T or not batches:
+        what = f"{len(ids)} tokens, context {T}, n_batches={shown(n_batches)}"
+        raise ValueError(f"nothing to evaluate: {what}")
+
+
+def check_context(idx, start: int, config) -> None:
+    """Raises ValueError if a model cannot read these ids, int64 (B, T), from position `start` on.
+
+    On a GPU the ids themselves are not looked at: that would wait for it at each step.
+    """
+    if not isinstance(idx, torch.Tensor) or idx.dim() != 2:
+        raise ValueError(f"idx must be a tensor of the shape (B, T), not {shown(idx)}")
+    end = start + idx.size(1)
+    if end > config.block_size:
+        raise ValueError(f"{end} tokens do not fit the context of {config.block_size}")
+    if idx.device.type == "cpu" and not torch.compiler.is_compiling():
+        check_vocabulary(idx, config.vocab_size, "idx")
+
+
+def check_share(value, name: str) -> int | float:
+    """A plain number from 0 to 1. Raises ValueError for anything else."""
+    value = number(value, name)
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must be a share from 0 to 1, not {value}")
+    return value
+
+
+def check_ngram(train_ids, val_ids, vocab_size: int, k: int, alpha: float) -> None:
+    """Raises ValueError if no table of n-grams can be counted so."""
+    if not number(alpha, "alpha") > 0 or alpha == math.inf:
+        raise ValueError(f"alpha must be above 0, not {alpha}: unseen tokens need some chance")
+    if not is_whole(k) or k < 0:
+        raise ValueError(f"k must be 0 or more, not {shown(k)}: it counts the tokens of context")
+    check_counting(train_ids, val_ids, vocab_size)
+    if min(len(train_ids), len(val_ids)) <= k:
+        raise ValueError(f"{k} tokens of context need texts longer than {k} tokens")
+
+
+def check_counting(train_ids, val_ids, vocab_size: int, longest: int = 0) -> None:
+    """Raises ValueError unless these ids are of a vocabulary of this size."""
+    whole_number(vocab_size, "vocab_size", 1)
+    whole_number(longest, "longest")
+    check_vocabulary(train_ids, vocab_size, "train_ids")
+    check_vocabulary(val_ids, vocab_size, "val_ids")
+
+
+def check_loss(value) -> None:
+    """Raises ValueError unless a loss is a number that is not negative; nan and inf are losses."""
+    if -math.inf < number(value, "value") < 0:
+        raise ValueError(f"value is a cross-entropy, which is never negative: {value}")
+
+
+def check_max_symbols(max_symbols: int | None) -> None:
+    """Raises ValueError for a cap that leaves no room."""
+    if max_symbols is not None and not (is_whole(max_symbols) and max_symbols >= 2):
+        raise ValueError(
+            "max_symbols must leave room for one character and the unknown: a whole number from 2 "
+            f"up, not {shown(max_symbols)}"
+        )
+
+
+def check_bpe(vocab_size: int, least: int) -> None:
+    """Raises ValueError for a number of tokens that does not have one for each byte."""
+    if not is_whole(vocab_size) or not least <= vocab_size < 2**63:
+        raise ValueError(
+            f"vocab_size must be a whole number from {least} up, not {shown(vocab_size)}: each "
+            "byte is a token. For fewer symbols use CharTokenizer"
         )
 
 
 def check_model(config) -> None:
     """Raises ValueError for a `model.GPTConfig` that no GPT can have."""
-    whole(config, "vocab_size", "block_size", "n_layer", "n_head", "n_embd")
+    shape = ("vocab_size", "block_size", "n_layer", "n_head", "n_embd")
+    settings(config, whole_number, *shape, least=1)
     if config.n_embd % config.n_head:
         raise ValueError(
             f"n_embd ({config.n_embd}) must be a multiple of n_head ({config.n_head}): "
             "the heads share the channels equally"
         )
-    share(config, "dropout")
+    settings(config, below_one, "dropout")
     config.dropout = float(config.dropout)
 
 
 def check_training(config) -> None:
     """Raises ValueError for a `training.TrainConfig` that cannot train anything."""
-    whole(config, "batch_size", "eval_interval")
+    settings(config, whole_number, "batch_size", "eval_interval", least=1)
     for name in ("grad_accum", "eval_batches"):
         if getattr(config, name) is not None:
-            whole(config, name)
-    whole(config, "max_steps", "warmup_steps", least=0)
-    positive(config, "learning_rate", "grad_clip")
-    not_negative(config, "min_lr", "weight_decay", "beta1", "beta2")
+            settings(config, whole_number, name, least=1)
+    settings(config, whole_number, "max_steps", "warmup_steps")
+    settings(config, above_zero, "learning_rate", "grad_clip")
+    settings(config, from_zero, "min_lr", "weight_decay")
+    settings(config, below_one, "beta1", "beta2")
     if config.max_seconds is not None:
-        not_negative(config, "max_seconds")
-    whole(config, "seed", least=-(2**63))
-    if config.seed >= 2**63:
-        raise ValueError(f"seed must be a whole number below 2**63, not {config.seed}")
+        settings(config, from_zero, "max_seconds")
+    settings(config, whole_number, "seed", least=-(2**63))
     if config.grad_accum and config.grad_accum > config.batch_size:
         raise ValueError(
             f"grad_accum ({config.grad_accum}) cannot exceed batch_size ({config.batch_size}): "
@@ -104,25 +242,29 @@ def check_training(config) -> None:
         )
 
 
-def check_sampling(temperature, top_k, top_p) -> None:
-    """Raises ValueError for sampling settings that make no sense; says what would."""
-    if not (is_number(temperature) and 0 <= temperature < math.inf):
+def check_sampling(temperature, top_k, top_p) -> tuple:
+    """Sampling settings as plain numbers. Raises ValueError if they make no sense; says what would.
+
+    top_k and top_p may be None.
+    """
+    if not 0 <= number(temperature, "temperature") < math.inf:
         raise ValueError(
             "temperature must be a number, 0 (always the likeliest token) or more, "
-            f"not {temperature!r}"
+            f"not {shown(temperature)}"
         )
-    if top_k is not None and not (is_whole(top_k) and top_k >= 1):
-        raise ValueError(f"top_k must be a whole number from 1 up, or None for all: {top_k!r}")
-    if top_p is not None and not (is_number(top_p) and 0 < top_p <= 1):
-        raise ValueError(f"top_p must lie above 0 and up to 1, or be None: {top_p!r}")
+    if top_k is not None:
+        top_k = min(top_k, 2**62) if is_whole(top_k) else top_k  # no model has more symbols
+        top_k = whole_number(top_k, "top_k", 1, ", or None for all")
+    if top_p is not None and not 0 < number(top_p, "top_p") <= 1:
+        raise ValueError(f"top_p must lie above 0 and up to 1, or be None, not {shown(top_p)}")
+    return float(temperature), top_k, None if top_p is None else float(top_p)
 
 
 def check_writing(max_new_tokens, seed) -> None:
     """Raises ValueError for a length or a seed that makes no sense."""
-    if not (is_whole(max_new_tokens) and max_new_tokens >= 0):
-        raise ValueError(f"max_new_tokens must be a whole number from 0 up: {max_new_tokens!r}")
-    if seed is not None and not (is_whole(seed) and abs(seed) < 2**63):
-        raise ValueError(f"seed must be a whole number below 2**63, or None for chance: {seed!r}")
+    whole_number(max_new_tokens, "max_new_tokens")
+    if seed is not None:
+        whole_number(seed, "seed", 1 - 2**63, " (or None for chance)")
 
 
 def check_prompt(prompt, known: int, vocab_size: int) -> None:
@@ -136,7 +278,9 @@ def check_prompt(prompt, known: int, vocab_size: int) -> None:
             "they do not belong together. `load_model` gives both from one checkpoint"
         )
     if not isinstance(prompt, str):
-        raise ValueError(f"a prompt must be a text, not {prompt!r}; `generate` takes a list, too")
+        raise ValueError(
+            f"a prompt must be a text, not {shown(prompt)}; `generate` takes a list, too"
+        )
 
 
 def check_scores(finite: bool) -> None:
@@ -165,17 +309,21 @@ def check_token(symbol: bytes, merge: int) -> None:
 
 def check_unknown(unknown: str) -> None:
     """Raises ValueError if there is no such way to treat unknown characters."""
-    if unknown not in ("error", "drop", "replace"):
-        raise ValueError(f'unknown must be "error", "drop" or "replace", not {unknown!r}')
+    one_of(unknown, "unknown", "error", "drop", "replace")
 
 
 def check_ids(ids, vocab_size: int) -> list[int]:
     """Ids, a list or a 1-D tensor, as plain numbers. Raises ValueError if an id has no symbol."""
-    plain = [int(i) for i in ids]
-    wrong = [i for i in plain if not 0 <= i < vocab_size]
+    try:
+        known = [index(i) for i in ids]
+    except TypeError:
+        raise ValueError(f"ids must be a list of whole numbers, not {shown(ids)}") from None
+    wrong = [i for i in known if not 0 <= i < vocab_size]
     if wrong:
-        raise ValueError(f"no symbol has the id {wrong[0]}: ids go from 0 to {vocab_size - 1}")
-    return plain
+        raise ValueError(
+            f"no symbol has the id {shown(wrong[0])}: ids go from 0 to {vocab_size - 1}"
+        )
+    return known
 
 
 def never_seen(text: str, symbols: str) -> ValueError:

@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+from nanogpt_lib.checks import check_share
 from nanogpt_lib.shakespeare import fetch
 from nanogpt_lib.shakespeare.own_text import read_text
 
@@ -25,9 +26,7 @@ def split(data, val_fraction: float = 0.1):
     The data is cut once and not shuffled: neighbours are so alike that a shuffled split would
     leak the validation text into training. val_fraction: the share of the rest, 0 to 1.
     """
-    if not 0 <= val_fraction <= 1:
-        raise ValueError(f"val_fraction must be a share from 0 to 1, not {val_fraction}")
-    n = int(len(data) * (1 - val_fraction))
+    n = int(len(data) * (1 - check_share(val_fraction, "val_fraction")))
     return data[:n], data[n:]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from nanogpt_lib.checks import check_loss, one_of
 from nanogpt_lib.corpus import load_corpus, split
 from nanogpt_lib.ngram import ladder
 from nanogpt_lib.tokenizer import CharTokenizer
@@ -83,12 +84,10 @@ def read_loss(value: float, split: str, rungs=None) -> Reading:
     rungs: rows of `ngram.ladder` for the text; Tiny Shakespeare's if not given. For any other
     text, only the landmarks at its own rungs are known.
     """
-    if split not in ("train", "val"):
-        raise ValueError(f'split must be "train" or "val", not {split!r}')
+    one_of(split, "split", "train", "val")
+    check_loss(value)
     if not math.isfinite(value):
         return Reading(value, split, "diverged", "noise", "The training has failed.", REMEDY)
-    if value < 0:
-        raise ValueError(f"a cross-entropy is never negative: {value}")
     rungs = rungs or shakespeare_ladder()
     shakespeare = is_shakespeare(rungs)
     landmarks = (VALIDATION if split == "val" else TRAINING) if shakespeare else own(rungs)

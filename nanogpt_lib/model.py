@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nanogpt_lib.checks import check_model
+from nanogpt_lib.checks import check_context, check_model
 
 
 @dataclass
@@ -151,10 +151,8 @@ class GPT(nn.Module):
 
     def embed(self, idx: Tensor, start: int = 0) -> Tensor:
         """Ids (B, T) to vectors (B, T, C). The first id is at position `start`."""
-        T, block_size = idx.size(1), self.config.block_size
-        if start + T > block_size:
-            raise ValueError(f"{start + T} tokens do not fit the context of {block_size}")
-        position = torch.arange(start, start + T, device=idx.device)  # (T,)
+        check_context(idx, start, self.config)
+        position = torch.arange(start, start + idx.size(1), device=idx.device)  # (T,)
         x = self.transformer.wte(idx) + self.transformer.wpe(position)  # (B, T, C)
         return self.transformer.drop(x)
 

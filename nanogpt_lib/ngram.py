@@ -10,6 +10,8 @@ import math
 
 import torch
 
+from nanogpt_lib.checks import check_counting, check_ngram
+
 # Lidstone's add-alpha smoothing: what was never seen still gets a little probability. With 0.03,
 # four characters of context do best on Tiny Shakespeare (1.750; 1.752 at 0.04, 1.770 at 0.01).
 # For every step of the ladder, 0.03 gives a loss within 0.01 of that step's best alpha.
@@ -41,12 +43,7 @@ def ngram_loss(train_ids, val_ids, vocab_size: int, k: int, alpha: float = ALPHA
 
     train_ids, val_ids: int64 (N,), on the CPU, both longer than k >= 0. alpha: above 0.
     """
-    if not alpha > 0:
-        raise ValueError(f"alpha must be above 0, not {alpha}: unseen tokens need some chance")
-    if k < 0:
-        raise ValueError(f"k must be 0 or more, not {k}: it counts the tokens of context")
-    if min(len(train_ids), len(val_ids)) <= k:
-        raise ValueError(f"{k} tokens of context need texts longer than {k} tokens")
+    check_ngram(train_ids, val_ids, vocab_size, k, alpha)
     if not fits(k, vocab_size):
         raise ValueError(
             f"{k} tokens of context are too many: {k + 1} out of {vocab_size} symbols no longer "
@@ -69,6 +66,7 @@ def ladder(train_ids, val_ids, vocab_size: int, longest: int = 5, unit="characte
     uniform guess and 0 for plain frequencies. unit: what the names call a token. The ladder
     ends early if a text is too short or the runs no longer fit into 64 bits.
     """
+    check_counting(train_ids, val_ids, vocab_size, longest)
     rows = [{"k": -1, "name": "uniform guess", "loss": math.log(vocab_size)}]
     for k in range(longest + 1):
         if k >= min(len(train_ids), len(val_ids)) or not fits(k, vocab_size):

@@ -9,7 +9,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from nanogpt_lib.checks import check_prompt, check_sampling, check_scores, check_writing
+from nanogpt_lib.checks import (
+    check_prompt,
+    check_sampling,
+    check_scores,
+    check_writing,
+    shown,
+    whole_number,
+)
 
 TOP_K = 40  # the workshop's default, as is the temperature of 0.7: lively, rarely nonsense
 
@@ -99,12 +106,12 @@ def probabilities(
 
     In this order: temperature, top-k, top-p. Temperature 0 keeps only the likeliest token.
     """
-    check_sampling(temperature, top_k, top_p)
+    temperature, top_k, top_p = check_sampling(temperature, top_k, top_p)
     logits = logits.float()
     check_scores(bool(torch.isfinite(logits).all()))
     if temperature == 0:
         top_k, temperature = 1, 1.0
-    temperature = min(max(float(temperature), 1e-30), 1e30)  # float32 can hold little more
+    temperature = min(max(temperature, 1e-30), 1e30)  # float32 can hold little more
     logits, order = logits.sort(dim=-1, descending=True, stable=True)  # ties: the first leads
     logits = (logits - logits[..., :1]) / temperature  # the largest is 0: no overflow
     if top_k is not None and top_k < logits.size(-1):
@@ -127,7 +134,9 @@ def begin(
     check_writing(max_new_tokens, seed)
     V = model.config.vocab_size
     if top_k is not None and top_k > V and top_k != TOP_K:
-        warnings.warn(f"top_k is {top_k}, but there are only {V} symbols: taking all", stacklevel=3)
+        warnings.warn(
+            f"top_k is {shown(top_k)}, but there are only {V} symbols: taking all", stacklevel=3
+        )
     return [*map(partial(encode_prompt, model, tokenizer, unknown=unknown), prompts)]
 
 
@@ -154,6 +163,7 @@ def window_start(length: int, block_size: int) -> int:
     When the context is full, its oldest quarter is forgotten at once. Sliding by one token would
     move every token to another position, so the whole cache would be wrong each time.
     """
+    length, block_size = whole_number(length, "length"), whole_number(block_size, "block_size", 1)
     hop = max(1, block_size // 4)
     return math.ceil(max(0, length - block_size) / hop) * hop
 

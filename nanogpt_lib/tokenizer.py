@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from nanogpt_lib.checks import check_ids, check_unknown, never_seen
+from nanogpt_lib.checks import check_ids, check_max_symbols, check_unknown, never_seen
 
 UNKNOWN = "\ufffd"  # Unicode's replacement character: it stands for all symbols beyond the cap
 
@@ -35,17 +35,16 @@ class CharTokenizer:
         max_symbols: the largest number of symbols. The most frequent characters are kept; one
         unknown symbol stands for the rest. Raises ValueError if there are over 4,096 and no cap.
         """
+        check_max_symbols(max_symbols)
         counts = Counter(text)
         if max_symbols is None and len(counts) > MAX_SYMBOLS:
             raise ValueError(
                 f"the text has {len(counts):,} distinct characters, more than {MAX_SYMBOLS:,}: "
-                "cap them with max_symbols (on the command line --max-symbols 1000), which "
+                "cap them with max_symbols=1000 (on the command line --max-symbols 1000), which "
                 "keeps the most frequent and reads the rest as one unknown symbol"
             )
         symbols = list(counts)
         if max_symbols is not None and len(symbols) > max_symbols:
-            if max_symbols < 2:
-                raise ValueError("max_symbols must leave room for one character and the unknown")
             kept = [symbol for symbol, _ in counts.most_common() if symbol != UNKNOWN]
             symbols = [*kept[: max_symbols - 1], UNKNOWN]
         return cls("".join(sorted(symbols)))

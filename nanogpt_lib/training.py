@@ -15,7 +15,7 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 
 from nanogpt_lib.batches import BatchSampler
-from nanogpt_lib.checks import check_length, check_training
+from nanogpt_lib.checks import check_evaluation, check_run, check_training, number
 from nanogpt_lib.machine.device import Compute, check_causality, pick_compute
 from nanogpt_lib.machine.gradients import compiled, cut, parts, until_it_fits
 from nanogpt_lib.machine.stopsign import StopSign
@@ -96,6 +96,7 @@ def lr_at(step: int, config: TrainConfig) -> float:
 
     Source: Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts.
     """
+    step = number(step, "step")
     warmup = min(config.warmup_steps, config.max_steps // 4)  # a short run has a short warm-up
     if step < warmup:
         return config.learning_rate * (step + 1) / warmup
@@ -130,10 +131,9 @@ def evaluate(
     A number uses that number of batches, evenly spread and the same at every call; this is the
     quick estimate. compute: gives the precision; float32 if not given.
     """
+    check_evaluation(ids, n_batches, batch_size, model.config)
     T = model.config.block_size
     n = (len(ids) - 1) // T  # whole windows
-    if n < 1 or (n_batches is not None and n_batches < 1):
-        raise ValueError(f"nothing to evaluate: {len(ids)} tokens, context {T}, {n_batches=}")
     x, y = ids[: n * T].view(n, T), ids[1 : n * T + 1].view(n, T)  # y one token later
     wanted = n if n_batches is None else n_batches * batch_size  # windows to look at
     if wanted < n:
@@ -163,7 +163,7 @@ def new_run(model, train_ids, val_ids, config: TrainConfig, compute: Compute | N
     Raises checks.TextError if a split is shorter than a context.
     """
     T = model.config.block_size
-    check_length(train_ids, val_ids, T)
+    check_run(train_ids, val_ids, model.config)
     compute = compute or pick_compute(width=model.config.n_embd)
     compute = check_causality(model.to(compute.device), compute)
     train_ids, val_ids = train_ids.to(compute.device), val_ids.to(compute.device)

@@ -216,7 +216,7 @@ def test_a_few_minutes_choose_preset_and_steps(typed, text, tmp_path):
 @pytest.mark.parametrize(
     "option, words",
     [
-        ("--steps -1", "steps must not be negative: -1"),
+        ("--steps -1", "steps must be a whole number from 0 up, not -1"),
         ("--minutes 0", "minutes must be a number above 0, not 0"),
         ("--minutes nan", "minutes must be a number above 0, not nan"),
         ("--minutes inf", "minutes must be a number above 0, not inf"),

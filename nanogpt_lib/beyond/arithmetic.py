@@ -22,6 +22,7 @@ import zlib
 import torch
 
 from nanogpt_lib.beyond.finetune import END, pair_batch, tune
+from nanogpt_lib.checks import whole_number
 from nanogpt_lib.model import GPT, GPTConfig
 from nanogpt_lib.sampling import generate
 from nanogpt_lib.tokenizer import CharTokenizer
@@ -76,6 +77,7 @@ def problem(rng: random.Random, filled: int = SEEN, test: bool = False) -> tuple
     A column is filled if one of its two digits is not 0. Raises ValueError if filled is not
     from 1 to COLUMNS.
     """
+    filled = whole_number(filled, "filled")
     if not 1 <= filled <= COLUMNS:
         raise ValueError(f"from 1 to {COLUMNS} columns can be filled, not {filled}")
     while True:
@@ -89,8 +91,8 @@ def problem(rng: random.Random, filled: int = SEEN, test: bool = False) -> tuple
 
 def problems(n: int, filled: int, seed: int = 1) -> list[tuple[int, int]]:
     """n problems to test with; the same seed gives the same problems."""
-    rng = random.Random(seed)
-    return [problem(rng, filled, test=True) for _ in range(n)]
+    rng = random.Random(whole_number(seed, "seed"))
+    return [problem(rng, filled, test=True) for _ in range(whole_number(n, "n"))]
 
 
 def examples(style: str, seed: int = 1):
@@ -113,7 +115,7 @@ def examples(style: str, seed: int = 1):
 def training(tokens: int = TOKENS) -> TrainConfig:
     """How a model is taught to add, with about this number of tokens."""
     return TrainConfig(
-        max_steps=max(1, tokens // TOKENS_A_STEP),
+        max_steps=max(1, whole_number(tokens, "tokens") // TOKENS_A_STEP),
         learning_rate=3e-3,
         min_lr=1e-4,
         warmup_steps=30,

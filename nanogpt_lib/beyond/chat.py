@@ -12,6 +12,7 @@ import torch
 
 from nanogpt_lib.batches import BatchSampler
 from nanogpt_lib.beyond.finetune import END, mixed, pair_batch, tune
+from nanogpt_lib.checks import whole_number
 from nanogpt_lib.sampling import generate
 from nanogpt_lib.training import TrainConfig
 
@@ -102,8 +103,8 @@ def examples(lessons, tokenizer, rows: int, seed: int = 1, share_invented: float
 
 def requests(speakers, wordings: dict, n: int, seed: int = 1) -> list[tuple[str, str, str]]:
     """n requests to test with: (wording, speaker, kind), each kind equally often."""
-    rng, kinds = random.Random(seed), list(wordings)
-    chosen = [kinds[i % len(kinds)] for i in range(n)]
+    rng, kinds = random.Random(whole_number(seed, "seed")), list(wordings)
+    chosen = [kinds[i % len(kinds)] for i in range(whole_number(n, "n"))]
     return [(rng.choice(wordings[kind]), rng.choice(speakers), kind) for kind in chosen]
 
 

@@ -23,6 +23,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from nanogpt_lib.beyond import arithmetic
 from nanogpt_lib.beyond.finetune import END, IGNORED, pair_batch, tune
+from nanogpt_lib.checks import above_zero, settings, whole_number
 from nanogpt_lib.model import GPT
 from nanogpt_lib.training import TrainConfig, make_optimizer
 
@@ -40,6 +41,9 @@ class RLConfig:
     seed: int = 1
 
     def __post_init__(self):
+        settings(self, whole_number, "steps", "problems", "group", "filled", least=1)
+        settings(self, whole_number, "seed", least=-(2**63))
+        settings(self, above_zero, "learning_rate", "temperature")
         if self.group < 2:
             raise ValueError(
                 f"group must be at least 2, not {self.group}: nothing to compare an answer with"

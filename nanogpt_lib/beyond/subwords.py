@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from nanogpt_lib.bpe import BPETokenizer
+from nanogpt_lib.checks import number, whole_number
 from nanogpt_lib.corpus import load_corpus, split
 from nanogpt_lib.machine.device import pick_compute
 from nanogpt_lib.machine.paths import RECORDED
@@ -36,7 +37,9 @@ def bits_per_character(loss: float, n_tokens: int, n_characters: int) -> float:
 
     loss: the mean over `n_tokens` tokens, which together write `n_characters` characters.
     """
-    return loss * n_tokens / n_characters / math.log(2)
+    n_tokens = whole_number(n_tokens, "n_tokens")
+    n_characters = whole_number(n_characters, "n_characters", 1)
+    return number(loss, "loss") * n_tokens / n_characters / math.log(2)
 
 
 def flops_per_token(config: GPTConfig) -> int:

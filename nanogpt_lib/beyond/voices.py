@@ -9,6 +9,8 @@ import math
 
 import torch
 
+from nanogpt_lib.checks import whole_number
+
 RATE = 8000  # samples a second, as on the telephone
 SAMPLES = 4352  # half a second, which is 16 frames of `modalities.spectrogram`
 
@@ -50,7 +52,8 @@ def record(n: int, seed: int):
 
     A caption is, for example, "ee, low voice, rising". The same seed gives the same sounds.
     """
-    generator = torch.Generator().manual_seed(seed)
+    n = whole_number(n, "n", 1)
+    generator = torch.Generator().manual_seed(whole_number(seed, "seed"))
 
     def between(low, high):  # evenly in the logarithm: as far up as down
         return low * (high / low) ** torch.rand(n, generator=generator)  # (n,)

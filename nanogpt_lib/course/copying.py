@@ -9,6 +9,8 @@ most. In a training text of only 10,000 characters it has 10, 13 and 17.
 
 from dataclasses import dataclass
 
+from nanogpt_lib.checks import whole_number
+
 
 @dataclass(frozen=True)
 class Copy:
@@ -60,6 +62,7 @@ def by_chance(unseen: str, text: str, length: int = 200, samples: int = 100) -> 
     is cut into pieces of `length` characters. `samples` of them are used, evenly spread, or all if
     there are fewer. text: the training text.
     """
+    length, samples = whole_number(length, "length", 1), whole_number(samples, "samples", 1)
     pieces = [unseen[i : i + length] for i in range(0, len(unseen) - length + 1, length)]
     if not pieces:
         raise ValueError(f"pieces of {length} need a longer text than {len(unseen)} characters")

@@ -6,6 +6,7 @@ It does not depend on time: a busy machine would make another choice, and get ot
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -58,10 +59,13 @@ def pick_compute(device: str = "auto", dtype: str = "auto", width: int = 384) ->
     name cannot be used.
     """
     dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if device not in ("auto", "cpu", "cuda", "mps"):
-        raise ValueError(f'device must be "auto", "cpu", "cuda" or "mps", not {device!r}')
-    if dtype not in ("auto", *dtypes):
-        raise ValueError(f'dtype must be "auto" or one of {", ".join(dtypes)}, not {dtype!r}')
+    if not isinstance(device, str) or device not in ("auto", "cpu", "cuda", "mps"):
+        raise ValueError(f'device must be "auto", "cpu", "cuda" or "mps", not {name_of(device)}')
+    if not isinstance(dtype, str) or dtype not in ("auto", *dtypes):
+        known = ", ".join(dtypes)
+        raise ValueError(f'dtype must be "auto" or one of {known}, not {name_of(dtype)}')
+    if not isinstance(width, Integral):
+        raise ValueError(f"width must be a whole number, a model's n_embd, not {name_of(width)}")
     name, why = usable_device(device)
     if dtype != "auto":
         if dtype == "float16" and name != "cuda":
@@ -77,6 +81,11 @@ def pick_compute(device: str = "auto", dtype: str = "auto", width: int = 384) ->
     else:
         chosen, reason = cpu_precision(width)
     return Compute(torch.device(name), chosen, f"{why}{reason}")
+
+
+def name_of(value) -> str:
+    """A word in quotes; anything else by its type."""
+    return repr(value) if isinstance(value, str) else f"a value of type {type(value).__name__}"
 
 
 def usable_device(wanted: str) -> tuple[str, str]:

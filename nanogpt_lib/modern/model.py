@@ -161,6 +161,7 @@ class ModernGPT(nn.Module):
                 matrix.normal_(0, 0.5 / math.sqrt(config.n_embd))
 
     def forward(self, idx: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        check_context(idx, 0, self.config)
         x = self.transformer.wte(idx)  # (B, T, C)
         if not self.config.rope:
             x = x + self.transformer.wpe.weight[: idx.size(1)]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from nanogpt_lib.checks import from_zero
 from nanogpt_lib.machine.files import why
 from nanogpt_lib.machine.lock import FolderInUse, claim, process_of
 from nanogpt_lib.machine.paths import LIBRARY, command_line, runs_dir
@@ -190,7 +191,7 @@ def last_words(folder: str | Path) -> str:
 
 def wait(folder: str | Path, minutes: float = 30) -> None:
     """Waits until a run has ended. The stop button ends the waiting, not the run."""
-    process = process_of(folder)
+    minutes, process = from_zero(minutes, "minutes"), process_of(folder)
     if process is None:
         return
     print(f"Waiting. {where(folder)} The stop button ends the waiting, not the training.")

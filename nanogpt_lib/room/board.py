@@ -15,6 +15,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from nanogpt_lib import plots
+from nanogpt_lib.checks import one_of
 from nanogpt_lib.machine.paths import runs_dir
 from nanogpt_lib.milestones import FLOOR, is_shakespeare, read_loss
 from nanogpt_lib.room.display import png, show
@@ -152,8 +153,7 @@ def compare(*runs: str | Path, by: str = "tokens") -> Comparison:
     A record that cannot be read is skipped, and the table says so. Runs on a different text than
     most are shown, but have no rank. Raises record.RecordError if no record is left.
     """
-    if by not in BY:
-        raise ValueError(f"by must be one of {', '.join(BY)}, not {by!r}")
+    one_of(by, "by", *BY)
     read, skipped = {}, []
     for path in catalogue.find_all(runs or [runs_dir()]):
         try:

@@ -4,12 +4,12 @@ The callback that shows a live run also shows the recorded one. It gets a `Playb
 `training.Run`, and it is called at the times in the record, only faster.
 """
 
-import math
 import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nanogpt_lib.checks import above_zero, from_zero
 from nanogpt_lib.machine.stopsign import StopSign
 from nanogpt_lib.milestones import read_loss, verdict
 from nanogpt_lib.room.live import LivePlot
@@ -81,11 +81,9 @@ def replay(
 
 def plan(took: float, landmarks: int, speed, seconds, linger) -> tuple[float, float]:
     """Seconds that all steps of a run of `took` seconds take, and seconds at each landmark."""
-    for name, value in (("speed", speed), ("seconds", seconds)):
-        if value is not None and not 0 < value < math.inf:
-            raise ValueError(f"{name} must be a number above 0, not {value}")
-    if linger is not None and not 0 <= linger < math.inf:
-        raise ValueError(f"linger must be a number of seconds, not {linger}")
+    speed = None if speed is None else above_zero(speed, "speed")
+    seconds = None if seconds is None else above_zero(seconds, "seconds")
+    linger = None if linger is None else from_zero(linger, "linger")
     if os.environ.get("NANOGPT_PRESET") == "smoke":  # notebooks are being tested
         return 1.0, 0.0
     if speed is not None:

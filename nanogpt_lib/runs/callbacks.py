@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from nanogpt_lib.checks import check_writing
 from nanogpt_lib.machine import lock
 from nanogpt_lib.machine.files import whole_file
 from nanogpt_lib.milestones import read_loss
@@ -29,6 +30,7 @@ class WriteSample(Callback):
     """
 
     def __init__(self, tokenizer, prompt: str = "\n", max_new_tokens: int = 120, seed: int = 1337):
+        check_writing(max_new_tokens, seed)
         self.tokenizer, self.prompt = tokenizer, prompt
         self.max_new_tokens, self.seed = max_new_tokens, seed
 

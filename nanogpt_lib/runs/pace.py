@@ -9,6 +9,7 @@ from functools import partial
 
 import torch
 
+from nanogpt_lib.checks import above_zero, number, whole_number
 from nanogpt_lib.machine.device import Compute
 from nanogpt_lib.model import GPT
 from nanogpt_lib.runs.presets import Preset, get_preset, with_steps
@@ -77,8 +78,9 @@ def fit_to_time(
     number of validation tokens of the text. spent: seconds that are already used. name: the
     preset to fit; chosen by measurement if not given.
     """
-    if not 0 < minutes < math.inf:
-        raise ValueError(f"minutes must be a number above 0, not {minutes}")
+    minutes, spent = above_zero(minutes, "minutes"), number(spent, "spent")
+    vocab_size = whole_number(vocab_size, "vocab_size", 1)
+    val_tokens = whole_number(val_tokens, "val_tokens")
     began = time.perf_counter()
     measure = partial(say_pace, compute_for=compute_for, vocab_size=vocab_size)
     if name:

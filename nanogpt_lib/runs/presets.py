@@ -8,6 +8,7 @@ import math
 import os
 from dataclasses import dataclass, replace
 
+from nanogpt_lib.checks import shown, whole_number
 from nanogpt_lib.model import GPTConfig
 from nanogpt_lib.training import TrainConfig
 
@@ -97,8 +98,8 @@ def get_preset(name: str) -> Preset:
     seconds (NANOGPT_PRESET=smoke).
     """
     name = os.environ.get("NANOGPT_PRESET") or name
-    if name not in PRESETS:
-        raise ValueError(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
+    if not isinstance(name, str) or name not in PRESETS:
+        raise ValueError(f"there is no preset {shown(name)}; there are {', '.join(PRESETS)}")
     return PRESETS[name]
 
 
@@ -109,8 +110,7 @@ def with_steps(preset: Preset, steps: int) -> Preset:
     evaluation a token costs about a third of its cost in training (no backward pass). A short run
     has fewer evaluations, but at least three: the number needed to judge a curve.
     """
-    if steps < 0:
-        raise ValueError(f"steps must not be negative: {steps}")
+    steps = whole_number(steps, "steps")
     train = preset.train
     affordable = 0.07 * steps * train.batch_size * 3 / 2 / 64  # batches, from each split
     evaluations = max(3, min(9, int(affordable)))

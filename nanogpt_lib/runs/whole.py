@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote_to_bytes
 import torch
 
 from nanogpt_lib.bpe import BPETokenizer
-from nanogpt_lib.checks import TextError, check_length
+from nanogpt_lib.checks import TextError, check_length, whole_number
 from nanogpt_lib.corpus import fingerprint, load_corpus, split
 from nanogpt_lib.machine import lock
 from nanogpt_lib.machine.device import Compute, pick_compute
@@ -177,8 +177,7 @@ def resume(
     record.RecordError if the record is missing or malformed, and checks.TextError if the text has
     changed.
     """
-    if more_steps < 0:
-        raise ValueError(f"more_steps must not be negative: {more_steps}")
+    more_steps = whole_number(more_steps, "more_steps")
     folder = Path(folder)
     if not folder.is_dir():
         checkpoint.load_last(folder)  # raises CheckpointError

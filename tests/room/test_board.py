@@ -74,7 +74,7 @@ def test_where_nothing_is_left_it_says_so_and_why(tmp_path):
         compare(tmp_path)
     with pytest.raises(RecordError, match=r"there is no run record .*nowhere"):
         compare(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="by must be one of tokens, steps, seconds, not 'loss'"):
+    with pytest.raises(ValueError, match=r"by must be .tokens., .steps. or .seconds., not 'loss'"):
         compare(tmp_path, by="loss")
 
 

@@ -103,5 +103,5 @@ def test_nothing_but_steps_and_evaluations_changes(name, steps):
 
 def test_no_steps_are_few_and_fewer_are_refused():
     assert with_steps(PRESETS["smoke"], 0).train.max_steps == 0
-    with pytest.raises(ValueError, match="steps must not be negative: -1"):
+    with pytest.raises(ValueError, match="steps must be a whole number from 0 up, not -1"):
         with_steps(PRESETS["smoke"], -1)

@@ -422,7 +422,7 @@ def test_a_run_whose_time_is_over_can_be_given_more_steps(stopped):
 
 
 def test_fewer_than_no_more_steps_are_refused(stopped):
-    with pytest.raises(ValueError, match="more_steps must not be negative: -1"):
+    with pytest.raises(ValueError, match="more_steps must be a whole number from 0 up, not -1"):
         resume(stopped, more_steps=-1)
 
 
