@@ -96,7 +96,7 @@ def lr_at(step: int, config: TrainConfig) -> float:
 
     Source: Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts.
     """
-    step = number(step, "step")
+    number(step, "step")  # else Python would say it in its own words
     warmup = min(config.warmup_steps, config.max_steps // 4)  # a short run has a short warm-up
     if step < warmup:
         return config.learning_rate * (step + 1) / warmup

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nanogpt_lib.checks import check_context
+
 
 @dataclass(frozen=True)
 class ModernConfig:
