@@ -2,6 +2,8 @@
 
 import argparse
 import io
+import os
+import re
 import sys
 import time
 import warnings
@@ -28,7 +30,7 @@ first steps:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="nanogpt",
         description="Train a GPT from scratch on this machine, and let it write.",
         epilog=EPILOG,
@@ -234,16 +236,22 @@ def run_train(args) -> int:
     from dataclasses import replace
     from functools import partial
 
+    from nanogpt_lib.checks import above_zero
     from nanogpt_lib.machine.device import pick_compute
     from nanogpt_lib.runs.pace import fit_to_time
     from nanogpt_lib.runs.presets import get_preset, with_steps
-    from nanogpt_lib.runs.whole import train_preset
+    from nanogpt_lib.runs.whole import check_context_of, prepare, train_preset
 
     preset = get_preset(args.preset or "pocket")
     compute_for = partial(pick_compute, args.device, args.dtype)
+    data = None
     if args.minutes is not None:
+        above_zero(args.minutes, "minutes")
+        data = prepare(args.text, max_symbols=args.max_symbols)
+        check_context_of(preset, data)  # before anything is measured, which takes a while
+        size = {"vocab_size": data.tokenizer.vocab_size, "val_tokens": len(data.val_ids)}
         spent = time.perf_counter() - BEGAN
-        preset = fit_to_time(args.minutes, compute_for, spent=spent, name=args.preset)
+        preset = fit_to_time(args.minutes, compute_for, **size, spent=spent, name=args.preset)
         print(
             f"For {args.minutes:g} minutes here: {preset.name}, {preset.train.max_steps:,} steps."
         )
@@ -272,6 +280,7 @@ def run_train(args) -> int:
         args.max_symbols,
         command=as_typed(args),
         copy_to=args.copy_to,
+        data=data,
     )
     return tell(result)
 
@@ -421,7 +430,32 @@ def note(message, category, filename, lineno, file=None, line=None):
     print(f"note: {message}", file=sys.stderr)
 
 
+def in_options(message: str, args) -> str:
+    """A message about settings, with the names that they have on the command line.
+
+    Files may be called like a setting: a name beside a dot or a slash stays as it is.
+    """
+    names = {name: "--" + name.replace("_", "-") for name in vars(args) if "_" in name}
+    names |= {"max_new_tokens": "-n", "learning_rate": "--lr", "max_steps": "--steps"}
+    for name, option in names.items():
+        message = re.sub(rf"(?<![\w./\\-]){name}(?![\w./\\=-])", option, message)
+    first, must, rest = message.partition(" must ")
+    return f"--{first}{must}{rest}" if must and first in vars(args) else message
+
+
+class Parser(argparse.ArgumentParser):
+    """Takes `--prompt=--` as it is: Python before 3.13 removes the value and fails without it."""
+
+    def _get_values(self, action, arg_strings):
+        if action.option_strings and arg_strings == ["--"]:
+            return self._get_value(action, "--")
+        return super()._get_values(action, arg_strings)
+
+
 def main(argv=None) -> int:
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as by `>&-`: a file would take its place
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):  # Windows' default fails on most of the world's letters
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="replace")
@@ -430,7 +464,7 @@ def main(argv=None) -> int:
     if args.command is None:
         parser.print_help()
         return 0
-    warnings.showwarning = note
+    warnings.showwarning = lambda message, *where: note(in_options(str(message), args), *where)
     try:
         code = args.run(args)
         sys.stdout.flush()
@@ -442,5 +476,5 @@ def main(argv=None) -> int:
         sys.stdout = None  # or Python would fail again at exit, writing the rest
         return 1
     except (ValueError, OSError, RuntimeError) as error:
-        print(f"nanogpt: {error}", file=sys.stderr)
+        print(f"nanogpt: {in_options(str(error), args)}", file=sys.stderr)
         return 2

@@ -22,7 +22,7 @@ from nanogpt_lib.cli import build_parser, main
 from nanogpt_lib.machine import host
 from nanogpt_lib.machine.paths import RECORDED, data_dir
 from nanogpt_lib.room import doctor
-from nanogpt_lib.runs import record, whole
+from nanogpt_lib.runs import pace, record, whole
 from nanogpt_lib.runs.wording import duration
 
 pytestmark = pytest.mark.slow
@@ -216,24 +216,24 @@ def test_a_few_minutes_choose_preset_and_steps(typed, text, tmp_path):
 @pytest.mark.parametrize(
     "option, words",
     [
-        ("--steps -1", "steps must be a whole number from 0 up, not -1"),
-        ("--minutes 0", "minutes must be a number above 0, not 0"),
-        ("--minutes nan", "minutes must be a number above 0, not nan"),
-        ("--minutes inf", "minutes must be a number above 0, not inf"),
-        ("--lr nan", "learning_rate must be a number above 0, not nan"),
-        ("--lr 0", "learning_rate must be a number above 0, not 0"),
-        ("--lr inf", "learning_rate must be a number above 0, not inf"),
-        ("--dropout 2", "dropout must lie in [0, 1), not 2"),
-        ("--dropout nan", "dropout must lie in [0, 1), not nan"),
-        ("--batch-size 0", "batch_size must be a whole number from 1 up, not 0"),
-        ("--grad-accum 0", "grad_accum must be a whole number from 1 up, not 0"),
-        ("--grad-accum 99", "grad_accum (99) cannot exceed batch_size (8)"),
-        ("--eval-interval 0", "eval_interval must be a whole number from 1 up, not 0"),
-        ("--seed 99999999999999999999", "seed must be a whole number below 2**63"),
+        ("--steps -1", "--steps must be a whole number from 0 up, not -1"),
+        ("--minutes 0", "--minutes must be a number above 0, not 0"),
+        ("--minutes nan", "--minutes must be a number above 0, not nan"),
+        ("--minutes inf", "--minutes must be a number above 0, not inf"),
+        ("--lr nan", "--lr must be a number above 0, not nan"),
+        ("--lr 0", "--lr must be a number above 0, not 0"),
+        ("--lr inf", "--lr must be a number above 0, not inf"),
+        ("--dropout 2", "--dropout must lie in [0, 1), not 2"),
+        ("--dropout nan", "--dropout must lie in [0, 1), not nan"),
+        ("--batch-size 0", "--batch-size must be a whole number from 1 up, not 0"),
+        ("--grad-accum 0", "--grad-accum must be a whole number from 1 up, not 0"),
+        ("--grad-accum 99", "--grad-accum (99) cannot exceed --batch-size (8)"),
+        ("--eval-interval 0", "--eval-interval must be a whole number from 1 up, not 0"),
+        ("--seed 99999999999999999999", "--seed must be a whole number below 2**63"),
         ("--preset nope", "no preset 'nope'; there are smoke, pocket, laptop, workshop"),
-        ("--device tpu", "device must be"),
-        ("--dtype int8", "dtype must be"),
-        ("--max-symbols 1", "max_symbols must leave room"),
+        ("--device tpu", "--device must be"),
+        ("--dtype int8", "--dtype must be"),
+        ("--max-symbols 1", "--max-symbols must leave room"),
     ],
 )
 def test_a_silly_option_is_answered_in_one_line(typed, tmp_path, option, words):
@@ -307,7 +307,7 @@ def test_an_own_text_is_trained_on_and_sampled_in_its_own_letters(typed, tmp_pat
     [
         ("grün".encode("latin-1") * 500, ("is not UTF-8", "iconv")),
         ("To be".encode("utf-16"), ("is not UTF-8",)),
-        (b"to be " * 20, ("too short for a context of 32", "at least 330")),
+        (b"to be " * 20, ("too short for a context of 32", "at least 330 tokens")),
         (b"", ("is empty",)),
         (
             "".join(map(chr, range(0x4E00, 0x4E00 + 30_000))).encode(),
@@ -322,6 +322,30 @@ def test_a_text_that_cannot_be_trained_on_is_named_with_the_way_out(typed, tmp_p
         (tmp_path / "own.txt").write_bytes(data)
     fails(typed(*QUICK, "--text", "own.txt"), *words)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("options", ["", "--minutes 5"])
+def test_a_text_that_is_too_short_for_a_context_names_the_preset_that_fits(
+    typed, tmp_path, options, monkeypatch
+):
+    monkeypatch.setattr(pace, "seconds_per_step", None)  # nothing is measured before
+    (tmp_path / "own.txt").write_text("to be or not " * 50, encoding="utf-8")
+    result = typed("train", "--preset", "workshop", "--text", "own.txt", *options.split())
+    fails(result, "context of 256", "the preset pocket, with a context of 64", "--preset pocket")
+    assert "block_size" not in result[2] and list(tmp_path.iterdir()) == [tmp_path / "own.txt"]
+
+
+def test_the_minutes_are_measured_with_the_text_s_own_vocabulary(typed, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(pace, "seconds_per_step", lambda *args: asked.append(args) or 10.0)
+    (tmp_path / "own.txt").write_text("abcdefgh ijklmnop.\n" * 100, encoding="utf-8")
+    typed("train", "--text", "own.txt", "--minutes", "0.01", "--device", "cpu")
+    assert [(preset.name, vocab_size) for preset, _, vocab_size in asked] == [("pocket", 19)]
+    asked.clear()
+    monkeypatch.setattr(pace, "seconds_per_step", lambda *args: asked.append(args) or 1e-9)
+    plan = pace.fit_to_time(5, vocab_size=19, val_tokens=190)
+    assert plan.name == "laptop"  # the workshop's context is longer than the validation text
+    assert [preset.name for preset, *_ in asked] == ["pocket", "laptop"]
 
 
 # --- data, plot, doctor ---
@@ -465,19 +489,32 @@ def test_characters_the_model_does_not_know_are_named_before_anything_is_printed
 @pytest.mark.parametrize(
     "option, words",
     [
-        ("--temperature -1", "temperature must be"),
-        ("--temperature nan", "temperature must be"),
-        ("--top-k 0", "top_k must be"),
-        ("--top-p 0", "top_p must lie"),
-        ("--top-p 1.1", "top_p must lie"),
-        ("-n -5", "max_new_tokens must be"),
-        ("--seed 99999999999999999999", "seed must be"),
+        ("--temperature -1", "--temperature must be"),
+        ("--temperature nan", "--temperature must be"),
+        ("--top-k 0", "--top-k must be"),
+        ("--top-p 0", "--top-p must lie"),
+        ("--top-p 1.1", "--top-p must lie"),
+        ("-n -5", "-n must be"),
+        ("--seed 99999999999999999999", "--seed must be"),
     ],
 )
 def test_a_silly_option_of_sample_is_answered_in_one_line(sample, option, words):
     result = sample(*option.split())
     fails(result, words)
     assert result[1] == ""
+
+
+def test_two_dashes_are_a_prompt_like_any_other(sample):
+    assert sample("--prompt=--", "-n", 3)[1].startswith("--")
+
+
+def test_a_note_too_names_the_option_that_was_typed(sample):
+    assert sample("--top-k", 1000)[2].startswith("note: --top-k is 1000, but there are only 65")
+    assert sample()[2] == ""  # and of the default nothing is said
+
+
+def test_a_file_that_is_called_like_an_option_keeps_its_name(typed):
+    assert "batch_size.txt cannot be read" in typed(*QUICK, "--text", "batch_size.txt")[2]
 
 
 def test_a_prompt_longer_than_the_context_is_cut_with_a_note(sample):
@@ -542,6 +579,15 @@ def test_a_terminal_that_knows_few_letters_does_not_stop_the_program(tmp_path):
     command = ["-m", "nanogpt_lib", "data", "--text", "own.txt"]
     done = python(*command, cwd=tmp_path, env=env, encoding="utf-8")
     assert done.returncode == 0 and "λ" in done.stdout and done.stderr == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="closed files, as POSIX has them")
+def test_a_closed_output_is_nothing_to_stop_for(at_home):
+    command = [sys.executable, "-m", "nanogpt_lib", "plot"]
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *command])
+    assert done.returncode == 0
+    done = subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", *command, "nowhere"], stdout=-1)
+    assert done.returncode == 2 and done.stdout == b""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a closed pipe, as POSIX has it")

@@ -87,7 +87,7 @@ def fit_to_time(
         fitting, most = get_preset(name), math.inf
         pace = measure(fitting)
     else:
-        fitting, pace = largest_that_fits(minutes, measure)
+        fitting, pace = largest_that_fits(minutes, measure, val_tokens)
         most = fitting.most
     whole = 60 * minutes
     gone = min(max(0.0, spent), whole) + time.perf_counter() - began
@@ -110,18 +110,20 @@ def say_pace(preset: Preset, compute_for: ComputeFor | None, vocab_size: int) ->
     return pace
 
 
-def largest_that_fits(minutes: float, measure: Callable) -> tuple[Preset, float]:
+def largest_that_fits(minutes: float, measure: Callable, val_tokens: int) -> tuple[Preset, float]:
     """The largest preset that can do enough of its steps in time, and the seconds of a step.
 
     It measures a `pocket` step and estimates from it which larger preset would fit. It measures
-    that preset, too, before it chooses it.
+    that preset, too, before it chooses it. A context that is longer than the validation text
+    does not come into question.
     """
     fitting = get_preset("pocket")
     pace = measure(fitting)
     for name in ("workshop", "laptop"):
         larger = get_preset(name)
         guess = pace * cost(larger) / cost(fitting)
-        if larger.enough * guess < minutes * 60 * 1.5:  # worth a measurement
+        fits = larger.model.block_size < val_tokens
+        if fits and larger.enough * guess < minutes * 60 * 1.5:  # worth a measurement
             measured = measure(larger)
             if larger.enough * measured < minutes * 60:
                 return larger, measured

@@ -103,6 +103,21 @@ def get_preset(name: str) -> Preset:
     return PRESETS[name]
 
 
+def smaller(tokens: int) -> str:
+    """What helps if a text is too short for a preset's context: the preset that fits, if any does.
+
+    tokens: of the shorter split.
+    """
+    fitting = [preset for preset in PRESETS.values() if preset.model.block_size < tokens]
+    if not fitting:
+        return ""
+    best = max(fitting, key=lambda preset: preset.model.block_size)
+    return (
+        f", or take the preset {best.name}, with a context of {best.model.block_size} "
+        f"(on the command line --preset {best.name})"
+    )
+
+
 def with_steps(preset: Preset, steps: int) -> Preset:
     """The preset with another number of steps, and about eight evaluations during the run.
 

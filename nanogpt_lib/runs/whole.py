@@ -35,7 +35,7 @@ from nanogpt_lib.runs.callbacks import (
     TimeBudget,
     WriteSample,
 )
-from nanogpt_lib.runs.presets import Preset
+from nanogpt_lib.runs.presets import Preset, smaller
 from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import Run, TrainConfig, evaluate, new_run, train
 
@@ -90,6 +90,12 @@ def prepare(
     return Data(path, tokenizer, train_ids, val_ids, fingerprint(text), rungs)
 
 
+def check_context_of(preset: Preset, data: Data) -> None:
+    """Raises checks.TextError, which names a preset that fits, if a text is too short for this."""
+    way = smaller(min(len(data.train_ids), len(data.val_ids)))
+    check_length(data.train_ids, data.val_ids, preset.model.block_size, way)
+
+
 def readable(name: str) -> str:
     """A file's name as text; a system may have names that are not UTF-8."""
     return os.fsencode(name).decode("utf-8", "replace")
@@ -132,13 +138,15 @@ def train_preset(
     callbacks=(),
     command: str | None = None,
     copy_to: Path | None = None,
+    data: Data | None = None,
 ) -> Outcome:
     """Trains a preset from scratch.
 
     text: a file to train on instead of Tiny Shakespeare. folder: the run folder; a new one in
     `runs_dir()` if not given. compute: chosen here if not given. callbacks: additional ones, called
     after the usual ones. command: how the run was started, for its record. copy_to: a folder that
-    gets a copy of the run at each evaluation. Raises checks.TextError if the text is too short.
+    gets a copy of the run at each evaluation. data: the text, if `prepare` has read it already.
+    Raises checks.TextError if the text is too short.
     """
     if folder and holds_a_run(folder):
         raise FileExistsError(
@@ -146,9 +154,9 @@ def train_preset(
         )
     if copy_to and (Path(copy_to) / checkpoint.LAST).exists():
         raise FileExistsError(f"{copy_to} holds a run already: name another folder for the copy")
-    data = prepare(text, max_symbols=max_symbols)
+    data = data or prepare(text, max_symbols=max_symbols)
+    check_context_of(preset, data)
     size = replace(preset.model, vocab_size=data.tokenizer.vocab_size)
-    check_length(data.train_ids, data.val_ids, size.block_size)
     torch.manual_seed(preset.train.seed)
     run = new_run(GPT(size), data.train_ids, data.val_ids, preset.train, compute)
     folder = new_folder(runs_dir(), preset.name) if folder is None else Path(folder)
