@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from nanogpt_lib.machine.files import sync_folder, whole_file, why
+from nanogpt_lib.machine.files import read_file, sync_folder, whole_file, why
 from nanogpt_lib.machine.host import machine, versions
 from nanogpt_lib.runs import schema
 from nanogpt_lib.training import Evaluation, Run
@@ -157,7 +157,7 @@ def in_turn(point: Evaluation, history: list[Evaluation]) -> Evaluation:
 
 def whole_lines(path: Path) -> list[str]:
     """The lines of a file, without an incomplete last one, which may end within a character."""
-    data = path.read_bytes().removeprefix(codecs.BOM_UTF8)  # some editors put it there
+    data = read_file(path).removeprefix(codecs.BOM_UTF8)  # some editors put it there
     return data[: data.rfind(b"\n") + 1].decode().split("\n")[:-1]
 
 

@@ -7,10 +7,10 @@ steps go forward. Here come a limit of size, and texts without harmful character
 """
 
 import math
-import unicodedata
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from nanogpt_lib.machine.terminal import harmless
 from nanogpt_lib.runs import record, schema
 from nanogpt_lib.runs.catalogue import find, name_of
 from nanogpt_lib.runs.record import Record, RecordError
@@ -94,15 +94,9 @@ def checked(said: Record, name: str) -> Recorded:
 
 
 def clean(text: str, one_line: bool = False) -> str:
-    """A text without characters that act instead of being shown.
+    """A text that a terminal and a web page can show safely; see `terminal.harmless`.
 
-    A terminal obeys escape sequences, some characters make text run backwards, and half a pair of
-    surrogates cannot be written at all. They become \ufffd. New lines and tabs stay. one_line: the
-    text becomes one short line, with spaces instead.
+    one_line: the text becomes one short line, with spaces instead of new lines.
     """
-    harmful = ("Cc", "Cf", "Cs")  # control, format, surrogate: categories of Unicode
-    joiners = "\n\t\u200c\u200d"  # Persian, Hindi and others need the last two
-    seen = "".join(
-        c if c in joiners or unicodedata.category(c) not in harmful else "\ufffd" for c in text
-    )
+    seen = harmless(text)
     return " ".join(seen.split())[:200] if one_line else seen

@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from nanogpt_lib.machine.files import whole_file
+from nanogpt_lib.machine.files import read_file, whole_file
 from nanogpt_lib.machine.paths import data_dir
 from nanogpt_lib.shakespeare import FILE_NAME, N_BYTES, SHA256, is_corpus
 from nanogpt_lib.shakespeare.rebuild import rebuild
@@ -48,7 +48,7 @@ def tiny_shakespeare() -> bytes:
 def read_checked(path: Path) -> bytes:
     """The corpus from `path`. Any other content there is set aside and refused."""
     try:
-        data = path.read_bytes()
+        data = read_file(path)
     except OSError as error:
         raise CorpusError(
             f"{path} cannot be read ({error.strerror or error}). {set_aside(path, 'unreadable')}. "
