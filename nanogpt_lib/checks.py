@@ -8,6 +8,7 @@ import math
 from numbers import Integral, Real
 
 LONGEST_TOKEN = 1000  # bytes
+MOST_COPIED = 0.1  # share of the validation text; with more, its loss also measures memory
 
 
 class TextError(ValueError):
@@ -69,6 +70,15 @@ def check_length(train_ids, val_ids, block_size: int) -> None:
             f"{shortest:,} tokens and needs {block_size + 1:,}. Give a text of at least "
             f"{10 * (block_size + 1):,} tokens, or a smaller block_size"
         )
+
+
+def copied_in_words(copied: float) -> str:
+    """What it means if this share of the validation text stands in the training text, too."""
+    return (
+        f"{copied:.0%} of the validation text also stands in the training text (in windows of 50 "
+        "characters). So its loss tells how well a model remembers, not how it does on new text: "
+        "take out what the text holds twice"
+    )
 
 
 def check_model(config) -> None:
@@ -148,6 +158,32 @@ def check_scores(finite: bool) -> None:
         )
 
 
+def check_loss(value: float, split: str) -> None:
+    """Raises ValueError for what is no loss, or of no split. NaN and infinity are losses, too."""
+    if split not in ("train", "val"):
+        raise ValueError(f'split must be "train" or "val", not {split!r}')
+    if -math.inf < value < 0:
+        raise ValueError(f"a cross-entropy is never negative: {value}")
+
+
+def check_table(train_ids, val_ids, k: int, vocab_size: int, alpha: float, fits: bool) -> None:
+    """Raises ValueError for an n-gram table that cannot be counted.
+
+    fits: whether every run of k + 1 tokens gets its own number of 64 bits.
+    """
+    if not alpha > 0:
+        raise ValueError(f"alpha must be above 0, not {alpha}: unseen tokens need some chance")
+    if k < 0:
+        raise ValueError(f"k must be 0 or more, not {k}: it counts the tokens of context")
+    if min(len(train_ids), len(val_ids)) <= k:
+        raise ValueError(f"{k} tokens of context need texts longer than {k} tokens")
+    if not fits:
+        raise ValueError(
+            f"{k} tokens of context are too many: {k + 1} out of {vocab_size} symbols no longer "
+            "fit into a number of 64 bits"
+        )
+
+
 def is_number(value) -> bool:
     """Whether this is a number of Python or NumPy. True and False do not count as numbers."""
     return isinstance(value, Real) and not isinstance(value, bool)
@@ -167,6 +203,40 @@ def check_unknown(unknown: str) -> None:
     """Raises ValueError if there is no such way to treat unknown characters."""
     if unknown not in ("error", "drop", "replace"):
         raise ValueError(f'unknown must be "error", "drop" or "replace", not {unknown!r}')
+
+
+def check_symbols(symbols: str) -> None:
+    """Raises ValueError for symbols that a `CharTokenizer` cannot have."""
+    if not symbols:
+        raise ValueError("a tokenizer needs at least one symbol: was the text empty?")
+    if len(set(symbols)) != len(symbols):
+        raise ValueError(
+            "each symbol may occur only once; CharTokenizer.train(text) makes the tokenizer "
+            "of a text"
+        )
+
+
+def check_cap(distinct: int, max_symbols: int | None, most: int) -> None:
+    """Raises ValueError for a text with too many distinct characters, or a cap that is too low."""
+    if max_symbols is None and distinct > most:
+        raise ValueError(
+            f"the text has {distinct:,} distinct characters, more than {most:,}: "
+            "cap them with max_symbols (on the command line --max-symbols 1000), which "
+            "keeps the most frequent and reads the rest as one unknown symbol"
+        )
+    if max_symbols is not None and max_symbols < min(2, distinct):
+        raise ValueError("max_symbols must leave room for one character and the unknown")
+
+
+def check_pieces(text: str, vocab_size: int, least: int) -> None:
+    """Raises ValueError for a `BPETokenizer` that cannot be learnt."""
+    if type(vocab_size) is not int or vocab_size < least:
+        raise ValueError(
+            f"vocab_size must be a whole number from {least} up, not {vocab_size!r}: each byte "
+            "is a token. For fewer symbols use CharTokenizer"
+        )
+    if not text:
+        raise ValueError("a tokenizer needs a text to learn from: it was empty")
 
 
 def check_ids(ids, vocab_size: int) -> list[int]:

@@ -223,6 +223,8 @@ def run_data(args) -> int:
     about = data.about
     print(f"{about['train_tokens']:,} characters to train on, {about['val_tokens']:,} to validate;")
     print(f"{data.tokenizer.vocab_size} distinct: {data.tokenizer.symbols!r}")
+    if data.copied is not None:
+        print(f"{data.copied:.1%} of the validation text is in the training text, too.")
     print("What counting alone achieves (validation loss, nats a character):")
     for rung in data.rungs:
         print(f"  {rung['loss']:6.3f}  {rung['name']}")
@@ -312,7 +314,8 @@ def tell(result) -> int:
     if result.whole_val_loss is not None:
         rungs = result.rungs
         print(f"Best checkpoint over the whole validation split: {result.whole_val_loss:.4f}.")
-        print(read_loss(result.whole_val_loss, "val", rungs))
+        if result.verdict.status != "copied":  # else a low loss is no merit
+            print(read_loss(result.whole_val_loss, "val", rungs))
         model, tokenizer, _ = load_model(folder)
         prompts = ["ROMEO:", ""] if shakespeare else [""]
         for text in generate(model, tokenizer, prompts, 250, seed=1, unknown="drop"):
@@ -378,7 +381,8 @@ def run_plot(args) -> int:
     from nanogpt_lib.runs.whole import draw
 
     folder = chosen(args.folder)
-    print(summary(record.read(folder).history))
+    kept = record.read(folder)
+    print(summary(kept.history, kept.copied))
     print(f"The curve: {draw(folder)}")
     return 0
 

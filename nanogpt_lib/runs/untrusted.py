@@ -27,6 +27,7 @@ class Recorded:
     preset: str
     text: str  # what it was trained on
     measured_on: tuple  # text, number of tokens, of symbols; losses compare if they agree
+    copied: float | None  # share of the validation text that is in the training text, too
     n_params: int
     started: str  # date and time, UTC
     processor: str
@@ -80,6 +81,7 @@ def checked(said: Record, name: str) -> Recorded:
         preset=clean(about.preset, one_line=True),
         text=clean(about.text.name, one_line=True),
         measured_on=(about.text.sha256, about.text.val_tokens, about.model.vocab_size),
+        copied=about.text.copied,
         n_params=about.model.n_params,
         started=clean(about.started, one_line=True),
         processor=clean(about.machine.processor, one_line=True),
