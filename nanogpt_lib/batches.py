@@ -11,7 +11,7 @@ class BatchSampler:
     A call gives x and y, both int64 (batch_size, block_size). y is x one token later: at each
     position, the token that the model should predict.
 
-    ids: int64 (N,), already on the device that trains. A megabyte of text fits anywhere, so
+    ids: integers (N,), already on the device that trains. A megabyte of text fits anywhere, so
     there are no workers and no queues. The sampler has its own random generator, on the CPU: the
     same seed gives the same batches on every device, whatever else draws random numbers.
     Raises TextError if the text is shorter than one context and its targets.
@@ -27,5 +27,5 @@ class BatchSampler:
     def __call__(self) -> tuple[torch.Tensor, torch.Tensor]:
         places = len(self.ids) - len(self.window) + 1
         start = torch.randint(places, (self.batch_size, 1), generator=self.generator)  # (B, 1)
-        windows = self.ids[(start + self.window).to(self.ids.device)]  # (B, T + 1)
+        windows = self.ids[(start + self.window).to(self.ids.device)].long()  # (B, T + 1)
         return windows[:, :-1], windows[:, 1:]  # (B, T), (B, T)

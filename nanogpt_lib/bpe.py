@@ -11,7 +11,13 @@ import re
 from collections import Counter, defaultdict
 from itertools import pairwise
 
-from nanogpt_lib.checks import LONGEST_TOKEN, check_bpe, check_ids, check_token, check_unknown
+from nanogpt_lib.checks import (
+    LONGEST_TOKEN,
+    check_ids,
+    check_pieces,
+    check_token,
+    check_unknown,
+)
 
 BYTES = 256  # number of tokens before the first merge; a byte's id is its value
 
@@ -66,9 +72,7 @@ class BPETokenizer:
         if no pair occurs twice. Raises ValueError if vocab_size is below 256, if the text is
         empty, or if it holds halves of characters.
         """
-        check_bpe(vocab_size, BYTES)
-        if not text:
-            raise ValueError("a tokenizer needs a text to learn from: it was empty")
+        check_pieces(text, vocab_size, BYTES)
         pieces = Counter(PIECE.findall(whole(text)))
         words = [list(piece.encode()) for piece in pieces]  # each as ids, at first its bytes
         times = list(pieces.values())

@@ -11,6 +11,7 @@ from operator import index
 import torch
 
 LONGEST_TOKEN = 1000  # bytes
+MOST_COPIED = 0.1  # share of the validation text; with more, its loss also measures memory
 
 
 class TextError(ValueError):
@@ -166,8 +167,11 @@ def check_share(value, name: str) -> int | float:
     return value
 
 
-def check_ngram(train_ids, val_ids, vocab_size: int, k: int, alpha: float) -> None:
-    """Raises ValueError if no table of n-grams can be counted so."""
+def check_ngram(train_ids, val_ids, vocab_size: int, k: int, alpha: float, fits) -> None:
+    """Raises ValueError if no table of n-grams can be counted so.
+
+    fits: whether every run of k + 1 tokens gets its own number of 64 bits, fits(k, vocab_size).
+    """
     if not number(alpha, "alpha") > 0 or alpha == math.inf:
         raise ValueError(f"alpha must be above 0, not {alpha}: unseen tokens need some chance")
     if not is_whole(k) or k < 0:
@@ -175,6 +179,11 @@ def check_ngram(train_ids, val_ids, vocab_size: int, k: int, alpha: float) -> No
     check_counting(train_ids, val_ids, vocab_size)
     if min(len(train_ids), len(val_ids)) <= k:
         raise ValueError(f"{k} tokens of context need texts longer than {k} tokens")
+    if not fits(k, vocab_size):
+        raise ValueError(
+            f"{k} tokens of context are too many: {k + 1} out of {vocab_size} symbols no longer "
+            "fit into a number of 64 bits"
+        )
 
 
 def check_counting(train_ids, val_ids, vocab_size: int, longest: int = 0) -> None:
@@ -185,8 +194,9 @@ def check_counting(train_ids, val_ids, vocab_size: int, longest: int = 0) -> Non
     check_vocabulary(val_ids, vocab_size, "val_ids")
 
 
-def check_loss(value) -> None:
-    """Raises ValueError unless a loss is a number that is not negative; nan and inf are losses."""
+def check_loss(value, split: str) -> None:
+    """Raises ValueError for what is no loss, or of no split; nan and inf are losses."""
+    one_of(split, "split", "train", "val")
     if -math.inf < number(value, "value") < 0:
         raise ValueError(f"value is a cross-entropy, which is never negative: {value}")
 
@@ -200,13 +210,13 @@ def check_max_symbols(max_symbols: int | None) -> None:
         )
 
 
-def check_bpe(vocab_size: int, least: int) -> None:
-    """Raises ValueError for a number of tokens that does not have one for each byte."""
-    if not is_whole(vocab_size) or not least <= vocab_size < 2**63:
-        raise ValueError(
-            f"vocab_size must be a whole number from {least} up, not {shown(vocab_size)}: each "
-            "byte is a token. For fewer symbols use CharTokenizer"
-        )
+def copied_in_words(copied: float) -> str:
+    """What it means if this share of the validation text stands in the training text, too."""
+    return (
+        f"{copied:.0%} of the validation text also stands in the training text (in windows of 50 "
+        "characters). So its loss tells how well a model remembers, not how it does on new text: "
+        "take out what the text holds twice"
+    )
 
 
 def check_model(config) -> None:
@@ -310,6 +320,38 @@ def check_token(symbol: bytes, merge: int) -> None:
 def check_unknown(unknown: str) -> None:
     """Raises ValueError if there is no such way to treat unknown characters."""
     one_of(unknown, "unknown", "error", "drop", "replace")
+
+
+def check_symbols(symbols: str) -> None:
+    """Raises ValueError for symbols that a `CharTokenizer` cannot have."""
+    if not symbols:
+        raise ValueError("a tokenizer needs at least one symbol: was the text empty?")
+    if len(set(symbols)) != len(symbols):
+        raise ValueError(
+            "each symbol may occur only once; CharTokenizer.train(text) makes the tokenizer "
+            "of a text"
+        )
+
+
+def check_cap(distinct: int, max_symbols: int | None, most: int) -> None:
+    """Raises ValueError for a text with too many distinct characters and no cap."""
+    if max_symbols is None and distinct > most:
+        raise ValueError(
+            f"the text has {distinct:,} distinct characters, more than {most:,}: "
+            "cap them with max_symbols=1000 (on the command line --max-symbols 1000), which "
+            "keeps the most frequent and reads the rest as one unknown symbol"
+        )
+
+
+def check_pieces(text: str, vocab_size: int, least: int) -> None:
+    """Raises ValueError for a `BPETokenizer` that cannot be learnt."""
+    if not is_whole(vocab_size) or not least <= vocab_size < 2**63:
+        raise ValueError(
+            f"vocab_size must be a whole number from {least} up, not {shown(vocab_size)}: each "
+            "byte is a token. For fewer symbols use CharTokenizer"
+        )
+    if not text:
+        raise ValueError("a tokenizer needs a text to learn from: it was empty")
 
 
 def check_ids(ids, vocab_size: int) -> list[int]:

@@ -216,7 +216,7 @@ def run_doctor(args) -> int:
 
 def run_data(args) -> int:
     from nanogpt_lib.machine.paths import data_dir
-    from nanogpt_lib.runs.whole import prepare
+    from nanogpt_lib.runs.texts import prepare
     from nanogpt_lib.shakespeare import FILE_NAME
 
     data = prepare(args.text)
@@ -225,6 +225,8 @@ def run_data(args) -> int:
     about = data.about
     print(f"{about['train_tokens']:,} characters to train on, {about['val_tokens']:,} to validate;")
     print(f"{data.tokenizer.vocab_size} distinct: {data.tokenizer.symbols!r}")
+    if data.copied is not None:
+        print(f"{data.copied:.1%} of the validation text is in the training text, too.")
     print("What counting alone achieves (validation loss, nats a character):")
     for rung in data.rungs:
         print(f"  {rung['loss']:6.3f}  {rung['name']}")
@@ -240,7 +242,8 @@ def run_train(args) -> int:
     from nanogpt_lib.machine.device import pick_compute
     from nanogpt_lib.runs.pace import fit_to_time
     from nanogpt_lib.runs.presets import get_preset, with_steps
-    from nanogpt_lib.runs.whole import check_context_of, prepare, train_preset
+    from nanogpt_lib.runs.texts import prepare
+    from nanogpt_lib.runs.whole import check_context_of, train_preset
 
     preset = get_preset(args.preset or "pocket")
     compute_for = partial(pick_compute, args.device, args.dtype)
@@ -319,7 +322,8 @@ def tell(result) -> int:
     if result.whole_val_loss is not None:
         rungs = result.rungs
         print(f"Best checkpoint over the whole validation split: {result.whole_val_loss:.4f}.")
-        print(read_loss(result.whole_val_loss, "val", rungs))
+        if result.verdict.status != "copied":  # else a low loss is no merit
+            print(read_loss(result.whole_val_loss, "val", rungs))
         model, tokenizer, _ = load_model(folder)
         prompts = ["ROMEO:", ""] if shakespeare else [""]
         for text in generate(model, tokenizer, prompts, 250, seed=1, unknown="drop"):
@@ -385,7 +389,8 @@ def run_plot(args) -> int:
     from nanogpt_lib.runs.whole import draw
 
     folder = chosen(args.folder)
-    print(summary(record.read(folder).history))
+    kept = record.read(folder)
+    print(summary(kept.history, kept.copied))
     print(f"The curve: {draw(folder)}")
     return 0
 

@@ -2,11 +2,11 @@
 
 import functools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from nanogpt_lib.checks import check_loss, one_of
+from nanogpt_lib.checks import MOST_COPIED, check_loss, copied_in_words
 from nanogpt_lib.corpus import load_corpus, split
 from nanogpt_lib.ngram import ladder
 from nanogpt_lib.tokenizer import CharTokenizer
@@ -33,6 +33,14 @@ VALIDATION = (
     Landmark(1.50, "Shakespearean", "lines that could be Shakespeare's until one listens"),
 )
 N_RUNGS = 5
+# How samples at the rungs of any other text sound, in no particular language; k = -1 to 3.
+OWN = (
+    VALIDATION[0].sounds,
+    "symbols as common as in your text, in no order",
+    "neighbours that fit, two by two",
+    "runs of three symbols that occur in your text",
+    "runs of four symbols that occur in your text",
+)
 TRAINING = (
     *VALIDATION,
     Landmark(1.20, "recognisable Shakespeare", "his turns of phrase, line after line"),
@@ -84,8 +92,7 @@ def read_loss(value: float, split: str, rungs=None) -> Reading:
     rungs: rows of `ngram.ladder` for the text; Tiny Shakespeare's if not given. For any other
     text, only the landmarks at its own rungs are known.
     """
-    one_of(split, "split", "train", "val")
-    check_loss(value)
+    check_loss(value, split)
     if not math.isfinite(value):
         return Reading(value, split, "diverged", "noise", "The training has failed.", REMEDY)
     rungs = rungs or shakespeare_ladder()
@@ -127,12 +134,17 @@ def is_shakespeare(rungs) -> bool:
 
 
 def own(rungs) -> list[Landmark]:
-    """The landmarks of your own text: at the rungs of its ladder."""
-    return [
-        replace(VALIDATION[rung["k"] + 1], loss=rung["loss"])
-        for rung in helpful(rungs)
-        if rung["k"] + 1 < N_RUNGS
+    """The landmarks of your own text: the rungs of its ladder, by their names, and beyond them."""
+    if rungs[0]["loss"] == 0:
+        return [Landmark(0.0, "nothing to learn", "its only symbol, again and again")]
+    marks = [
+        Landmark(rung["loss"], VALIDATION[0].name if rung["k"] < 0 else rung["name"], sounds)
+        for rung, sounds in zip(rungs, OWN, strict=False)
+        if rung in helpful(rungs)
     ]
+    beyond = min(rung["loss"] for rung in rungs) - NEAR_START  # clearly lower than any table
+    sounds = "text that remembers more than its last few symbols"
+    return [*marks, Landmark(beyond, "beyond counting", sounds)] if beyond > 0 else marks
 
 
 def beaten(value: float, rungs) -> str:
@@ -151,7 +163,8 @@ def beaten(value: float, rungs) -> str:
 class Verdict:
     """What a whole run's curve says; print it."""
 
-    status: str  # "too early", "diverged", "learning", "levelled off", "overfitting", "unsettled"
+    # "too early", "diverged", "copied", "learning", "levelled off", "overfitting", "unsettled"
+    status: str
     best_step: int | None
     text: str
 
@@ -159,10 +172,11 @@ class Verdict:
         return self.text
 
 
-def verdict(history) -> Verdict:
+def verdict(history, copied: float | None = None) -> Verdict:
     """Judges a curve: still learning, levelled off, or overfitting, and since which step.
 
-    history: evaluations with `step`, `train_loss` and `val_loss`, in order.
+    history: evaluations with `step`, `train_loss` and `val_loss`, in order. copied: the share of
+    the validation text that stands in the training text, too. A large one leaves nothing to judge.
     """
     if any(not math.isfinite(x) for p in history for x in (p.train_loss, p.val_loss)):
         first = next(p for p in history if not math.isfinite(p.train_loss + p.val_loss))
@@ -171,6 +185,8 @@ def verdict(history) -> Verdict:
     if len(history) < 3:
         return Verdict("too early", None, "Too early to tell: fewer than three evaluations.")
     best = min(history, key=lambda p: p.val_loss)
+    if copied and copied >= MOST_COPIED:
+        return Verdict("copied", best.step, f"No verdict: {copied_in_words(copied)}.")
     last = history[-1]
     noise = 0.01  # nats; quick estimates of neighbouring evaluations differ by about this much
     where = f"the best validation loss is {best.val_loss:.3f}, at step {best.step:,}"

@@ -16,21 +16,30 @@ from nanogpt_lib.checks import check_counting, check_ngram
 # four characters of context do best on Tiny Shakespeare (1.750; 1.752 at 0.04, 1.770 at 0.01).
 # For every step of the ladder, 0.03 gives a loss within 0.01 of that step's best alpha.
 ALPHA = 0.03
+PIECE = 2**22  # tokens counted together: as numbers, a long text takes 8 bytes a token
 
 
 def keys(ids, k: int, vocab_size: int):
-    """Every run of k >= 1 tokens as one number: int64 (N,) -> int64 (N - k + 1,)."""
-    numbers = torch.zeros_like(ids[k - 1 :])
+    """Every run of k >= 1 tokens as one number: integers (N,) -> int64 (N - k + 1,)."""
+    numbers = torch.zeros_like(ids[k - 1 :], dtype=torch.int64)
     for i in range(k):  # as you read a number from left to right: times the base, plus the digit
-        numbers = numbers * vocab_size + ids[i : len(ids) - k + 1 + i]
+        numbers *= vocab_size
+        numbers += ids[i : len(ids) - k + 1 + i]
     return numbers
 
 
-def counts_of(seen, wanted):
-    """How often each of `wanted` occurs in `seen`: int64 (N,) and (M,) -> float64 (M,)."""
-    values, counts = torch.unique(seen, return_counts=True)
-    place = torch.searchsorted(values, wanted).clamp(max=len(values) - 1)
-    return torch.where(values[place] == wanted, counts[place], 0).double()
+def counts_of(wanted, ids, k: int, vocab_size: int):
+    """How often each of these runs of k >= 1 tokens occurs in a text.
+
+    wanted: int64 (M,), the runs' `keys`. ids: integers (N,). Returns float64 (M,).
+    """
+    runs, place = wanted.unique(return_inverse=True)  # in order
+    counts = torch.zeros_like(runs)
+    for start in range(0, len(ids) - k + 1, PIECE):
+        seen = keys(ids[start : start + PIECE + k - 1], k, vocab_size)
+        seen.numpy().sort()  # in place, and ten times as fast as PyTorch
+        counts += torch.searchsorted(seen, runs, right=True) - torch.searchsorted(seen, runs)
+    return counts[place].double()
 
 
 def fits(k: int, vocab_size: int) -> bool:
@@ -41,20 +50,13 @@ def fits(k: int, vocab_size: int) -> bool:
 def ngram_loss(train_ids, val_ids, vocab_size: int, k: int, alpha: float = ALPHA) -> float:
     """Mean loss on `val_ids`, in nats a token, of the table for `k` tokens of context.
 
-    train_ids, val_ids: int64 (N,), on the CPU, both longer than k >= 0. alpha: above 0.
+    train_ids, val_ids: integers (N,), on the CPU, both longer than k >= 0. alpha: above 0.
     """
-    check_ngram(train_ids, val_ids, vocab_size, k, alpha)
-    if not fits(k, vocab_size):
-        raise ValueError(
-            f"{k} tokens of context are too many: {k + 1} out of {vocab_size} symbols no longer "
-            "fit into a number of 64 bits"
-        )
-    grams = counts_of(keys(train_ids, k + 1, vocab_size), keys(val_ids, k + 1, vocab_size))
-    if k == 0:
-        contexts = len(train_ids)
-    else:  # no token follows the last one
-        before_train, before_val = train_ids[:-1], val_ids[:-1]
-        contexts = counts_of(keys(before_train, k, vocab_size), keys(before_val, k, vocab_size))
+    check_ngram(train_ids, val_ids, vocab_size, k, alpha, fits)
+    grams = counts_of(keys(val_ids, k + 1, vocab_size), train_ids, k + 1, vocab_size)
+    contexts = len(train_ids)
+    if k:  # no token follows the last one
+        contexts = counts_of(keys(val_ids[:-1], k, vocab_size), train_ids[:-1], k, vocab_size)
     probability = (grams + alpha) / (contexts + alpha * vocab_size)  # (N - k,)
     return -probability.log().mean().item()
 

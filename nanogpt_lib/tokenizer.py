@@ -2,7 +2,14 @@
 
 from collections import Counter
 
-from nanogpt_lib.checks import check_ids, check_max_symbols, check_unknown, never_seen
+from nanogpt_lib.checks import (
+    check_cap,
+    check_ids,
+    check_max_symbols,
+    check_symbols,
+    check_unknown,
+    never_seen,
+)
 
 UNKNOWN = "\ufffd"  # Unicode's replacement character: it stands for all symbols beyond the cap
 
@@ -18,13 +25,7 @@ class CharTokenizer:
     """
 
     def __init__(self, symbols: str):
-        if not symbols:
-            raise ValueError("a tokenizer needs at least one symbol: was the text empty?")
-        if len(set(symbols)) != len(symbols):
-            raise ValueError(
-                "each symbol may occur only once; CharTokenizer.train(text) makes the tokenizer "
-                "of a text"
-            )
+        check_symbols(symbols)
         self.symbols = symbols
         self._id_of = {symbol: i for i, symbol in enumerate(symbols)}
 
@@ -37,12 +38,7 @@ class CharTokenizer:
         """
         check_max_symbols(max_symbols)
         counts = Counter(text)
-        if max_symbols is None and len(counts) > MAX_SYMBOLS:
-            raise ValueError(
-                f"the text has {len(counts):,} distinct characters, more than {MAX_SYMBOLS:,}: "
-                "cap them with max_symbols=1000 (on the command line --max-symbols 1000), which "
-                "keeps the most frequent and reads the rest as one unknown symbol"
-            )
+        check_cap(len(counts), max_symbols, MAX_SYMBOLS)
         symbols = list(counts)
         if max_symbols is not None and len(symbols) > max_symbols:
             kept = [symbol for symbol, _ in counts.most_common() if symbol != UNKNOWN]

@@ -66,7 +66,7 @@ class Run:
     model: GPT
     config: TrainConfig
     compute: Compute
-    train_ids: torch.Tensor  # int64 (N,) on the device
+    train_ids: torch.Tensor  # integers (N,) on the device
     val_ids: torch.Tensor
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
@@ -126,7 +126,7 @@ def evaluate(
 ) -> float:
     """The mean loss over a text, in nats a token, without dropout.
 
-    ids: int64 (N,) on the model's device. The text is cut into windows of block_size that do
+    ids: integers (N,) on the model's device. The text is cut into windows of block_size that do
     not overlap. n_batches: None uses every token except the first; this is the headline figure.
     A number uses that number of batches, evenly spread and the same at every call; this is the
     quick estimate. compute: gives the precision; float32 if not given.
@@ -149,7 +149,7 @@ def evaluate(
     total, count = 0.0, 0
     for x, y in batches:
         with compute.autocast() if compute else nullcontext():
-            _, loss = model(x, y)
+            _, loss = model(x.long(), y.long())
         total, count = total + loss.item() * y.numel(), count + y.numel()
     model.train(was_training)
     return total / count
@@ -158,7 +158,7 @@ def evaluate(
 def new_run(model, train_ids, val_ids, config: TrainConfig, compute: Compute | None = None) -> Run:
     """Everything a run needs, before its first step.
 
-    train_ids, val_ids: int64 (N,). compute: device and precision; chosen here if not given. The
+    train_ids, val_ids: integers (N,). compute: device and precision; chosen here if not given. The
     model is moved there and checked for leaks of the future. A choice that leaks is replaced.
     Raises checks.TextError if a split is shorter than a context.
     """

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,16 @@ def whole_file(path: Path):
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def read_file(path: Path) -> bytes:
+    """A file's bytes. Raises OSError for a pipe or a device: it may never end, or never answer."""
+    mode = path.stat().st_mode
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe (FIFO)", stat.S_IFSOCK: "a socket"}
+    if not stat.S_ISREG(mode):
+        what = kinds.get(stat.S_IFMT(mode), "a device")
+        raise OSError(errno.EINVAL, f"it is {what}, not a file on the disk")
+    return path.read_bytes()
 
 
 def make_folder(folder: Path) -> None:

@@ -71,7 +71,7 @@ def compiled(run):
     try:
         fast = torch.compile(run.model)
         part = math.ceil(run.config.batch_size / run.config.grad_accum)
-        x = run.train_ids[: run.model.config.block_size].repeat(part, 1)  # as in training
+        x = run.train_ids[: run.model.config.block_size].long().repeat(part, 1)  # as in training
         with torch.random.fork_rng(devices=[]), run.compute.autocast():  # leaves no trace
             fast(x, x)[1].backward()  # compilation happens at the first use
         run.optimizer.zero_grad(set_to_none=True)

@@ -129,14 +129,14 @@ def draw_losses(axes, history) -> None:
     axes.legend(loc="upper right", edgecolor="none", framealpha=1.0)  # over the dashed lines
 
 
-def summary(history: list[Evaluation]) -> str:
-    """What a curve shows, in one line."""
+def summary(history: list[Evaluation], copied: float | None = None) -> str:
+    """What a curve shows, in one line. copied: as for `milestones.verdict`."""
     if not history:
         return "No evaluation yet."
     last = history[-1]
     return (
         f"Step {last.step:,}: training loss {last.train_loss:.3f}, validation loss "
-        f"{last.val_loss:.3f}. {verdict(history)}"
+        f"{last.val_loss:.3f}. {verdict(history, copied)}"
     )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from nanogpt_lib import plots
-from nanogpt_lib.checks import one_of
+from nanogpt_lib.checks import MOST_COPIED, one_of
 from nanogpt_lib.machine.paths import runs_dir
 from nanogpt_lib.milestones import FLOOR, is_shakespeare, read_loss
 from nanogpt_lib.room.display import png, show
@@ -203,6 +203,8 @@ def why_not(run: Recorded, usual: tuple) -> str | None:
     for this, other, reason in zip(run.measured_on, usual, reasons, strict=True):
         if this != other:
             return reason
+    if run.copied and run.copied >= MOST_COPIED:
+        return f"{run.copied:.0%} of the validation text is in the training text, too"
     if run.best.val_loss < TOO_LOW and is_shakespeare(run.rungs):
         return "too low to be true: does it see the answers?"
     return None

@@ -76,7 +76,7 @@ def replay(
     screen = Screen(recorded.rungs, f"{recorded.name}, as recorded on {recorded.started[:10]}")
     shown = play(recorded, screen, moving, dict.fromkeys(steps, linger))
     if shown.step == recorded.steps:
-        print(verdict(recorded.history))
+        print(verdict(recorded.history, recorded.copied))
 
 
 def plan(took: float, landmarks: int, speed, seconds, linger) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from nanogpt_lib.machine.files import sync_folder, whole_file, why
+from nanogpt_lib.machine.files import read_file, sync_folder, whole_file, why
 from nanogpt_lib.machine.host import machine, versions
 from nanogpt_lib.runs import schema
 from nanogpt_lib.training import Evaluation, Run
@@ -38,6 +38,11 @@ class Record:
     result: dict | None = None  # set when the best checkpoint has been evaluated
 
     @property
+    def copied(self) -> float | None:
+        """The share of the validation text that stands in the training text, too, if known."""
+        return self.about["text"].get("copied")
+
+    @property
     def train_config(self) -> dict:
         """How the run was trained. The run may have changed it to fit time or memory."""
         return (self.end or {}).get("train_config") or self.about["train_config"]
@@ -52,8 +57,8 @@ def first_line(
 ) -> dict:
     """The first line of every record: what is known about the run before the first step.
 
-    command: how the run was started. text: name, sha256, train_tokens and val_tokens. rungs: the
-    text's n-gram ladder. more: other entries for the reader.
+    command: how the run was started. text: name, sha256, train_tokens, val_tokens and, if it
+    was measured, copied. rungs: the text's n-gram ladder. more: other entries for the reader.
     """
     line = {
         "type": "run",
@@ -157,7 +162,7 @@ def in_turn(point: Evaluation, history: list[Evaluation]) -> Evaluation:
 
 def whole_lines(path: Path) -> list[str]:
     """The lines of a file, without an incomplete last one, which may end within a character."""
-    data = path.read_bytes().removeprefix(codecs.BOM_UTF8)  # some editors put it there
+    data = read_file(path).removeprefix(codecs.BOM_UTF8)  # some editors put it there
     return data[: data.rfind(b"\n") + 1].decode().split("\n")[:-1]
 
 

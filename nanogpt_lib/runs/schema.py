@@ -57,6 +57,7 @@ class TextData(Form):
     name: Name
     sha256: Sha256
     val_tokens: Tokens
+    copied: Annotated[float, Field(ge=0, le=1)] | None = None  # see `texts.copied_share`
 
 
 class ModelData(Form):

@@ -7,10 +7,10 @@ steps go forward. Here come a limit of size, and texts without harmful character
 """
 
 import math
-import unicodedata
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from nanogpt_lib.machine.terminal import harmless
 from nanogpt_lib.runs import record, schema
 from nanogpt_lib.runs.catalogue import find, name_of
 from nanogpt_lib.runs.record import Record, RecordError
@@ -27,6 +27,7 @@ class Recorded:
     preset: str
     text: str  # what it was trained on
     measured_on: tuple  # text, number of tokens, of symbols; losses compare if they agree
+    copied: float | None  # share of the validation text that is in the training text, too
     n_params: int
     started: str  # date and time, UTC
     processor: str
@@ -80,6 +81,7 @@ def checked(said: Record, name: str) -> Recorded:
         preset=clean(about.preset, one_line=True),
         text=clean(about.text.name, one_line=True),
         measured_on=(about.text.sha256, about.text.val_tokens, about.model.vocab_size),
+        copied=about.text.copied,
         n_params=about.model.n_params,
         started=clean(about.started, one_line=True),
         processor=clean(about.machine.processor, one_line=True),
@@ -94,15 +96,9 @@ def checked(said: Record, name: str) -> Recorded:
 
 
 def clean(text: str, one_line: bool = False) -> str:
-    """A text without characters that act instead of being shown.
+    """A text that a terminal and a web page can show safely; see `terminal.harmless`.
 
-    A terminal obeys escape sequences, some characters make text run backwards, and half a pair of
-    surrogates cannot be written at all. They become \ufffd. New lines and tabs stay. one_line: the
-    text becomes one short line, with spaces instead.
+    one_line: the text becomes one short line, with spaces instead of new lines.
     """
-    harmful = ("Cc", "Cf", "Cs")  # control, format, surrogate: categories of Unicode
-    joiners = "\n\t\u200c\u200d"  # Persian, Hindi and others need the last two
-    seen = "".join(
-        c if c in joiners or unicodedata.category(c) not in harmful else "\ufffd" for c in text
-    )
+    seen = harmless(text)
     return " ".join(seen.split())[:200] if one_line else seen

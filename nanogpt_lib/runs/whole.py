@@ -14,9 +14,8 @@ from urllib.parse import quote, unquote_to_bytes
 
 import torch
 
-from nanogpt_lib.bpe import BPETokenizer
 from nanogpt_lib.checks import TextError, check_length, whole_number
-from nanogpt_lib.corpus import fingerprint, load_corpus, split
+from nanogpt_lib.corpus import fingerprint, load_corpus
 from nanogpt_lib.machine import lock
 from nanogpt_lib.machine.device import Compute, pick_compute
 from nanogpt_lib.machine.files import PART, make_folder, whole_file
@@ -24,7 +23,6 @@ from nanogpt_lib.machine.host import peak_memory_gib
 from nanogpt_lib.machine.paths import command_line, runs_dir
 from nanogpt_lib.milestones import Verdict, verdict
 from nanogpt_lib.model import GPT
-from nanogpt_lib.ngram import ladder
 from nanogpt_lib.plots import loss_figure
 from nanogpt_lib.runs import checkpoint, families, record
 from nanogpt_lib.runs.callbacks import (
@@ -36,7 +34,7 @@ from nanogpt_lib.runs.callbacks import (
     WriteSample,
 )
 from nanogpt_lib.runs.presets import Preset, smaller
-from nanogpt_lib.tokenizer import CharTokenizer
+from nanogpt_lib.runs.texts import Data, prepare
 from nanogpt_lib.training import Run, TrainConfig, evaluate, new_run, train
 
 CURVE = "loss.png"
@@ -53,52 +51,10 @@ class Outcome:
     rungs: list[dict]  # the n-gram ladder of its text
 
 
-@dataclass
-class Data:
-    """A text that is ready for training."""
-
-    path: str | None  # None for Tiny Shakespeare
-    tokenizer: CharTokenizer | BPETokenizer
-    train_ids: torch.Tensor  # int64 (N,)
-    val_ids: torch.Tensor
-    fingerprint: str
-    rungs: list[dict]  # its n-gram ladder
-
-    @property
-    def about(self) -> dict:
-        name = "Tiny Shakespeare" if self.path is None else readable(Path(self.path).name)
-        return {
-            "name": name,
-            "sha256": self.fingerprint,
-            "train_tokens": len(self.train_ids),
-            "val_tokens": len(self.val_ids),
-        }
-
-
-def prepare(
-    path: str | None,
-    tokenizer: CharTokenizer | BPETokenizer | None = None,
-    max_symbols: int | None = None,
-) -> Data:
-    """Loads a text, makes its tokenizer (unless you give one), encodes, splits and counts it."""
-    text = load_corpus(path)
-    tokenizer = tokenizer or CharTokenizer.train(text, max_symbols)
-    train_ids, val_ids = split(torch.tensor(tokenizer.encode(text)))
-    check_length(train_ids, val_ids, block_size=1)
-    rungs = ladder(train_ids, val_ids, tokenizer.vocab_size)
-    path = path and str(Path(path).resolve())  # a run may be resumed from another folder
-    return Data(path, tokenizer, train_ids, val_ids, fingerprint(text), rungs)
-
-
 def check_context_of(preset: Preset, data: Data) -> None:
     """Raises checks.TextError, which names a preset that fits, if a text is too short for this."""
     way = smaller(min(len(data.train_ids), len(data.val_ids)))
     check_length(data.train_ids, data.val_ids, preset.model.block_size, way)
-
-
-def readable(name: str) -> str:
-    """A file's name as text; a system may have names that are not UTF-8."""
-    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def new_folder(parent: Path, name: str) -> Path:
@@ -217,7 +173,7 @@ def restored(folder: Path, device: str, text: str | None, more: int) -> tuple[Ru
             f"{path or 'Tiny Shakespeare'} is not the text that this run began with; give that one "
             "with --text FILE, or start a new run"
         )
-    data = prepare(path, checkpoint.load_tokenizer(saved))
+    data = prepare(path, checkpoint.load_tokenizer(saved), first=first)
     compute = pick_compute(device, width=saved["model_config"]["n_embd"])
     if compute.device.type == saved["device"]:  # keep the precision that it began with
         compute = pick_compute(compute.device.type, saved["dtype"])
@@ -289,7 +245,8 @@ def carry_on(folder: Path, run: Run, data: Data, first: dict, callbacks) -> Outc
         line = {"type": "result", "step": saved["step"], "whole_val_loss": whole}
         line |= {"peak_memory_gib": peak_memory_gib()}
         record.write_line(folder / record.RECORD, line)
-    return Outcome(folder, run, whole, verdict(run.history), data.rungs)
+    judged = verdict(run.history, data.copied)
+    return Outcome(folder, run, whole, judged, data.rungs)
 
 
 def draw(folder: str | Path) -> Path:

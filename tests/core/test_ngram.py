@@ -6,9 +6,10 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from nanogpt_lib import ngram
 from nanogpt_lib.ngram import counts_of, keys, ladder, ngram_loss
 
 TOKENS = st.lists(st.integers(0, 3), min_size=6, max_size=60)
@@ -80,10 +81,23 @@ def test_runs_have_the_same_key_exactly_when_they_are_the_same(ids, k):
     assert min(numbers) >= 0
 
 
-@given(seen=st.lists(st.integers(-5, 5), min_size=1), wanted=st.lists(st.integers(-7, 7)))
-def test_counts_are_those_of_a_counter(seen, wanted):
-    counts = counts_of(torch.tensor(seen), torch.tensor(wanted, dtype=torch.int64))
-    assert counts.tolist() == [Counter(seen)[w] for w in wanted]
+@given(
+    ids=st.lists(st.integers(0, 3), min_size=1, max_size=60),
+    wanted=st.lists(st.integers(0, 3), min_size=1, max_size=20),
+    k=st.integers(1, 4),
+    piece=st.integers(1, 70),
+    kind=st.sampled_from([torch.uint8, torch.int16, torch.int32, torch.int64]),
+)
+def test_counts_are_those_of_a_counter_in_pieces_of_any_size(ids, wanted, k, piece, kind):
+    def runs(of):
+        return [tuple(of[i : i + k]) for i in range(len(of) - k + 1)]
+
+    assume(len(wanted) >= k)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ngram, "PIECE", piece)
+        asked = keys(torch.tensor(wanted, dtype=kind), k, 4)
+        counts = counts_of(asked, torch.tensor(ids, dtype=kind), k, 4)
+    assert counts.tolist() == [Counter(runs(ids))[run] for run in runs(wanted)]
 
 
 @pytest.mark.parametrize("n", range(8))

