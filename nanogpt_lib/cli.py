@@ -112,9 +112,9 @@ def build_parser() -> argparse.ArgumentParser:
     replay.add_argument(
         "record",
         nargs="?",
-        default="pocket",
+        default="talk",
         metavar="RUN",
-        help="run folder, record file or name of a recorded run (default: pocket)",
+        help="run folder, record file or name of a recorded run (default: talk)",
     )
     replay.add_argument("--list", action="store_true", help="list the recorded runs and stop")
     replay.add_argument("--seconds", type=float, help="length of the replay (default: a minute)")

@@ -39,6 +39,7 @@ TRAINING = (
     Landmark(1.00, "memorising", "the same with more real words; hardly a line is a copy yet"),
     Landmark(0.50, "reciting", "Shakespeare, with longer and longer copies out of his plays"),
 )
+BY_HEART = {m.name for m in TRAINING} - {m.name for m in VALIDATION}  # no unseen text gets there
 # The lowest validation losses known for models of about 10 million parameters: nanoGPT's README
 # gives 1.4697, repetitions of it 1.46 to 1.48.
 FLOOR = 1.46
