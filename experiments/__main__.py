@@ -18,6 +18,7 @@ EXPERIMENTS = {
     "chat": "three ways to tune on requests, of notebook 08",
     "arithmetic": "addition at once and in steps, of notebook 08",
     "rl": "practice for two rewards, of notebook 08",
+    "judges": "three judges of the run of the talk, of notebook 05: give it checkpoints",
     "ladder": "from the plain GPT to the fast one, of notebook 10: 8 seconds of one core a run",
 }
 

@@ -49,10 +49,10 @@ _HOME = {
     "beyond.sketchpad": ("sketchpad",),
 }
 _MODULES = {
-    "runs": ("checkpoint", "record"),
+    "runs": ("checkpoint", "copying", "record"),
     "room": ("background", "doctor"),
     "beyond": ("arithmetic", "chat", "digits", "finetune", "rl", "subwords", "voices"),
-    "course": ("clinic", "copying", "exercises"),
+    "course": ("clinic", "exercises"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 _ROOM_OF = {module: room for room, modules in _MODULES.items() for module in modules}
@@ -86,7 +86,6 @@ if TYPE_CHECKING:
     from nanogpt_lib.corpus import load_corpus as load_corpus
     from nanogpt_lib.corpus import split as split
     from nanogpt_lib.course import clinic as clinic
-    from nanogpt_lib.course import copying as copying
     from nanogpt_lib.course import exercises as exercises
     from nanogpt_lib.machine.device import Compute as Compute
     from nanogpt_lib.machine.device import pick_compute as pick_compute
@@ -106,6 +105,7 @@ if TYPE_CHECKING:
     from nanogpt_lib.room.playground import playground as playground
     from nanogpt_lib.room.replay import replay as replay
     from nanogpt_lib.runs import checkpoint as checkpoint
+    from nanogpt_lib.runs import copying as copying
     from nanogpt_lib.runs import record as record
     from nanogpt_lib.runs.callbacks import Checkpoints as Checkpoints
     from nanogpt_lib.runs.callbacks import Progress as Progress

@@ -83,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_copy(resume)
 
     sample = command(run_sample, "let a trained model write")
-    add_run(sample, ', or "pocket", a trained model that comes with the kit')
+    add_run(sample, ', or "talk" or "pocket", trained models that come with the kit')
     sample.add_argument("--prompt", default="", help="text to continue (\\n is a new line)")
     sample.add_argument("-n", "--tokens", type=int, default=500, help="number of new tokens (500)")
     sample.add_argument("--temperature", type=float, default=0.7, help="0: greedy, 1: as learnt")
@@ -104,7 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     export = command(run_export, "write a model and its tokenizer for the transformers library")
-    add_run(export, ', or a checkpoint, or "pocket", a trained model that comes with the kit')
+    add_run(export, ', or a checkpoint, or "talk" or "pocket", which come with the kit')
     export.add_argument("--to", type=Path, required=True, metavar="DIR", help="a new folder")
 
     plot = command(run_plot, "draw a run's curve again from its record")
@@ -114,9 +114,9 @@ def build_parser() -> argparse.ArgumentParser:
     replay.add_argument(
         "record",
         nargs="?",
-        default="pocket",
+        default="talk",
         metavar="RUN",
-        help="run folder, record file or name of a recorded run (default: pocket)",
+        help="run folder, record file or name of a recorded run (default: talk)",
     )
     replay.add_argument("--list", action="store_true", help="list the recorded runs and stop")
     replay.add_argument("--seconds", type=float, help="length of the replay (default: a minute)")

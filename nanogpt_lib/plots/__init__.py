@@ -15,6 +15,7 @@ from nanogpt_lib.plots.curves import (
     summary,
 )
 from nanogpt_lib.plots.diagrams import model_map, round_trip
+from nanogpt_lib.plots.judges import three_judges
 from nanogpt_lib.plots.style import BEST, PALETTE, RATE, RUNG, TRAIN, VALIDATION, visible
 from nanogpt_lib.plots.text import copies_map, loss_strips, pieces, sample_cards, token_strip
 
@@ -46,6 +47,7 @@ __all__ = [
     "round_trip",
     "sample_cards",
     "summary",
+    "three_judges",
     "token_strip",
     "visible",
 ]

@@ -4,7 +4,7 @@ import math
 
 from matplotlib.figure import Figure
 
-from nanogpt_lib.milestones import helpful, read_loss, verdict
+from nanogpt_lib.milestones import BY_HEART, helpful, read_loss, verdict
 from nanogpt_lib.plots.style import (
     BEST,
     PALETTE,
@@ -31,13 +31,16 @@ def loss_figure(
 
     history: the evaluations so far. config: that of the run. rungs: rows of `ngram.ladder`, drawn
     as lines, each named at its right end. batches: pairs (step, loss of its batch), drawn
-    smoothed. landmarks: whether to name the landmarks that the validation loss reaches.
+    smoothed. landmarks: whether to name the landmarks on the curves where they are reached. If the
+    run overfits, what lies right of its best step is shaded.
     """
     figure = Figure(figsize=(9, 5.6), layout="constrained")
     above, below = figure.subplots(2, sharex=True, height_ratios=(5, 1))
     draw_rungs(above, rungs)
     draw_batches(above, batches, config.max_steps)
     draw_losses(above, history)
+    shade_by_heart(above, history)
+    above.set_xlim(0, max(1, config.max_steps))
     if landmarks:
         draw_landmarks(above, history, rungs)
     above.set_ylabel("loss (nats a token)")
@@ -48,7 +51,6 @@ def loss_figure(
     below.ticklabel_format(axis="y", scilimits=(0, 0))
     below.set_ylim(0, config.learning_rate * 1.15)
     below.set_xlabel("step")
-    below.set_xlim(0, max(1, config.max_steps))
     for axes in (above, below):
         axes.spines[["top", "right"]].set_visible(False)
     return figure
@@ -87,23 +89,68 @@ def draw_batches(axes, batches, max_steps: int) -> None:
     axes.plot(middles, means, color=TRAIN, alpha=0.4, linewidth=1.2, label="training batches")
 
 
-def draw_landmarks(axes, history, rungs=()) -> None:
-    """The name of each landmark, above the point where the validation loss first reaches it."""
-    axes.margins(y=0.1)  # room for the first name
-    reached = set()
+def arrivals(history, split: str, rungs=()) -> dict[str, Evaluation]:
+    """The landmarks that a loss reaches, each with the first evaluation under it, in order.
+
+    split: "train" or "val". A loss that rises again reaches nothing: what a model has learnt to
+    write it still writes when it overfits.
+    """
+    found: dict[str, Evaluation] = {}
+    lowest = math.inf
     for point in history:
-        name = read_loss(point.val_loss, "val", rungs).landmark
-        if math.isfinite(point.val_loss) and name not in reached:
-            axes.annotate(
-                name,
-                xy=(point.step, point.val_loss),
-                xytext=(5, 9),
-                textcoords="offset points",
-                fontsize=9.5,
-                color=VALIDATION,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8},
-            )
-        reached.add(name)
+        loss = point.train_loss if split == "train" else point.val_loss
+        if loss < lowest:
+            lowest = loss
+            found.setdefault(read_loss(loss, split, rungs).landmark, point)
+    return found
+
+
+def draw_landmarks(axes, history, rungs=()) -> None:
+    """The landmarks of the validation loss above its curve; below the other, those it alone has."""
+    axes.margins(y=0.1)  # room for the first name
+    bottom, top = axes.get_ylim()
+    reached = arrivals(history, "val", rungs)
+    lower = math.inf  # the height of the name above, less the height of a line
+    for name, point in reached.items():
+        height = min(point.val_loss + 0.04 * (top - bottom), lower)
+        lower = height - 0.045 * (top - bottom)
+        name_point(axes, name, (point.step, height), (5, 0), VALIDATION)
+    for name, point in arrivals(history, "train", rungs).items():
+        if name in BY_HEART:
+            height = point.train_loss - 0.05 * (top - bottom)
+            room = 0.0115 * len(name) * axes.get_xlim()[1]  # a name is about that wide
+            name_point(axes, name, (max(point.step, room), height), (-3, 0), TRAIN)
+
+
+def name_point(axes, name: str, place, offset, colour) -> None:
+    axes.annotate(
+        name,
+        xy=place,
+        xytext=offset,
+        textcoords="offset points",
+        ha="left" if offset[0] > 0 else "right",
+        va="center",
+        fontsize=9.5,
+        color=colour,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8},
+    )
+
+
+def shade_by_heart(axes, history) -> None:
+    """Shades what lies right of the best step of a run that overfits."""
+    judged = verdict(history)
+    if judged.status != "overfitting":
+        return
+    axes.axvspan(judged.best_step, history[-1].step, color=BEST, alpha=0.08, linewidth=0, zorder=0)
+    axes.annotate(
+        "learning by heart",
+        xy=(judged.best_step, 0),
+        xycoords=("data", "axes fraction"),
+        xytext=(5, 6),
+        textcoords="offset points",
+        fontsize=9.5,
+        color=BEST,
+    )
 
 
 def draw_losses(axes, history) -> None:

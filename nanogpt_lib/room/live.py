@@ -12,6 +12,7 @@ from nanogpt_lib.runs.wording import RunLike, left
 from nanogpt_lib.training import Callback
 
 SECONDS = 1.0  # between two refreshes
+RISEN = 0.1  # nats that the validation loss has risen: no longer chance
 SHARE = 0.1  # of the time may go into pictures, so that a slow machine keeps training
 
 
@@ -95,10 +96,17 @@ def in_words(run: RunLike, rungs, batches, over: bool) -> str:
         lines[0] += " Nothing is lost: call train again with the same run to go on."
     if run.history:
         point = run.history[-1]
-        reading = read_loss(point.val_loss, "val", rungs)
+        lowest = min(p.val_loss for p in run.history)
+        if point.val_loss > lowest + RISEN and point.train_loss < lowest:
+            # This loss rises while the text stays as good: what it sounds like, the other one says.
+            name, reading = "Training loss", read_loss(point.train_loss, "train", rungs)
+            also = f" The validation loss has risen to {point.val_loss:.3f}."
+        else:
+            name, reading = "Validation loss", read_loss(point.val_loss, "val", rungs)
+            also = ""
         lines.append(
-            f"Validation loss {point.val_loss:.3f} at step {point.step:,}: {reading.landmark} "
-            f"({reading.sounds}). {reading.beats}"
+            f"{name} {reading.value:.3f} at step {point.step:,}: {reading.landmark} "
+            f"({reading.sounds}). {reading.beats}{also}"
         )
     written = [(point.step, point.sample) for point in run.history if point.sample]
     if written:

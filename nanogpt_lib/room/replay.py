@@ -11,7 +11,9 @@ from pathlib import Path
 
 from nanogpt_lib.checks import above_zero, from_zero
 from nanogpt_lib.machine.stopsign import StopSign
-from nanogpt_lib.milestones import read_loss, verdict
+from nanogpt_lib.milestones import BY_HEART, verdict
+from nanogpt_lib.plots.curves import arrivals
+from nanogpt_lib.room import story
 from nanogpt_lib.room.live import LivePlot
 from nanogpt_lib.runs import untrusted
 from nanogpt_lib.runs.record import Record
@@ -47,7 +49,7 @@ class Screen(LivePlot):
 
 
 def replay(
-    run: str | Path | Record = "pocket",
+    run: str | Path | Record = "talk",
     speed: float | None = None,
     seconds: float | None = None,
     linger: float | None = None,
@@ -60,11 +62,13 @@ def replay(
     linger: seconds to pause at each new landmark, for reading; 2 if not given, but at most half of
     the time.
 
-    Between evaluations only the step number changes: nothing else was recorded. Ctrl-C, or the
-    notebook's stop button, ends the replay. With NANOGPT_PRESET=smoke it takes about a second.
+    A run that has a dense start is played with it; see `story.with_start`. At the end comes a table
+    of its landmarks. Between evaluations only the step number changes: nothing else was recorded.
+    Ctrl-C, or the notebook's stop button, ends the replay. With NANOGPT_PRESET=smoke it takes about
+    a second.
     Raises record.RecordError if there is no valid record, ValueError if a time makes no sense.
     """
-    recorded = untrusted.read(run)
+    recorded = story.with_start(untrusted.read(run), run)
     steps = landmark_steps(recorded)
     moving, linger = plan(recorded.seconds, len(steps), speed, seconds, linger)
     whole = moving + linger * len(steps)
@@ -76,7 +80,7 @@ def replay(
     screen = Screen(recorded.rungs, f"{recorded.name}, as recorded on {recorded.started[:10]}")
     shown = play(recorded, screen, moving, dict.fromkeys(steps, linger))
     if shown.step == recorded.steps:
-        print(verdict(recorded.history, recorded.copied))
+        print(f"{verdict(recorded.history, recorded.copied)}\n\n{story.table(recorded)}")
 
 
 def plan(took: float, landmarks: int, speed, seconds, linger) -> tuple[float, float]:
@@ -90,17 +94,17 @@ def plan(took: float, landmarks: int, speed, seconds, linger) -> tuple[float, fl
         return took / speed, LINGER if linger is None else linger
     whole = seconds or min(MOST_SECONDS, took)
     if linger is None:
-        linger = min(LINGER, whole / 2 / landmarks)
+        linger = min(LINGER, whole / 2 / max(1, landmarks))
     return max(0.0, whole - linger * landmarks), linger
 
 
 def landmark_steps(recorded: Recorded) -> list[int]:
-    """The steps at which the validation loss reaches a landmark for the first time."""
-    first: dict[str, int] = {}
-    for point in recorded.history:
-        landmark = read_loss(point.val_loss, "val", recorded.rungs).landmark
-        first.setdefault(landmark, point.step)
-    return list(first.values())
+    """The steps at which a landmark is reached: of the validation loss, or of the other alone."""
+    reached = list(arrivals(recorded.history, "val", recorded.rungs).values())
+    for name, point in arrivals(recorded.history, "train", recorded.rungs).items():
+        if name in BY_HEART:
+            reached.append(point)
+    return sorted({point.step for point in reached})
 
 
 def play(recorded: Recorded, callback, seconds: float, pauses: dict[int, float]) -> Playback:

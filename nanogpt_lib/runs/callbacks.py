@@ -15,7 +15,7 @@ from tqdm import tqdm
 from nanogpt_lib.checks import check_writing
 from nanogpt_lib.machine import lock
 from nanogpt_lib.machine.files import whole_file
-from nanogpt_lib.milestones import read_loss
+from nanogpt_lib.milestones import BY_HEART, read_loss
 from nanogpt_lib.runs import checkpoint, record
 from nanogpt_lib.runs.wording import left, one_line
 from nanogpt_lib.sampling import generate
@@ -161,13 +161,13 @@ class TimeBudget(Callback):
 class Progress(Callback):
     """A progress bar with the time left, and a line of text for each evaluation.
 
-    On a terminal the bar moves. In a log file only the lines appear. When the landmark changes,
-    a line names the new one and says what such samples sound like.
+    On a terminal the bar moves. In a log file only the lines appear. At the first
+    evaluation under a landmark a line names it and says what such samples sound like.
     """
 
     def __init__(self, rungs=None, file=None):
         self.rungs, self.file = rungs, file or sys.stdout
-        self.landmark = None
+        self.told: set[str] = set()  # landmarks
 
     def on_start(self, run):
         self.bar = tqdm(
@@ -194,12 +194,20 @@ class Progress(Callback):
             f"step {point.step:>5,}/{run.config.max_steps:,}  train {point.train_loss:.3f}  "
             f"val {point.val_loss:.3f}{star}  lr {point.lr:.1e}  {left(run)}"
         )
-        reading = read_loss(point.val_loss, "val", self.rungs)
-        if reading.landmark != self.landmark:
-            self.landmark = reading.landmark
-            self.say(f"    {reading.landmark}: {reading.sounds}. {reading.beats}")
+        if run.best is point or not math.isfinite(point.val_loss):
+            self.tell(read_loss(point.val_loss, "val", self.rungs))
+        reading = read_loss(point.train_loss, "train", self.rungs)
+        if reading.landmark in BY_HEART:
+            self.tell(reading)
         if point.sample:
             self.say(f"    | {one_line(point.sample)}")
+
+    def tell(self, reading):
+        """Names a landmark when it is reached, and what samples sound like from there on."""
+        if reading.landmark not in self.told:
+            self.told.add(reading.landmark)
+            on = "" if reading.split == "val" else " on the training text"
+            self.say(f"    {reading.landmark}{on}: {reading.sounds}. {reading.beats}")
 
     def on_end(self, run):
         self.bar.close()

@@ -24,7 +24,7 @@ from torch import Tensor
 from nanogpt_lib.bpe import BPETokenizer
 from nanogpt_lib.machine.files import whole_file, why
 from nanogpt_lib.model import GPT
-from nanogpt_lib.runs import families, old_checkpoint, schema
+from nanogpt_lib.runs import families, old_checkpoint, quantise, schema
 from nanogpt_lib.runs.catalogue import own, shipped_models
 from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import Evaluation, Run
@@ -61,6 +61,7 @@ def snapshot(run: Run, tokenizer, about: dict, complete: bool = True) -> dict:
         "model_config": asdict(run.model.config),
         "train_config": asdict(run.config),
         "tokenizer": tokenizer.to_dict(),
+        "bits": None,  # the weights are floats
         "about": about if complete else {k: v for k, v in about.items() if k != "text"},
         "step": run.step,
         "seconds": run.seconds,
@@ -126,8 +127,11 @@ def restore(run: Run, data: dict) -> None:
 
 
 def save(data: dict, path: Path) -> None:
-    """Writes a snapshot. `path` keeps its old content until the new one is whole."""
-    tensors = dict(data["weights"])
+    """Writes a snapshot. `path` keeps its old content until the new one is whole.
+
+    If its `bits` are 8, the matrices are stored as `quantise` does it, and loading undoes that.
+    """
+    tensors = quantise.packed(data["weights"]) if data.get("bits") else dict(data["weights"])
     tensors |= {OPTIMIZER + name: value for name, value in data.get("moments", {}).items()}
     tensors |= {RANDOM + name: value for name, value in data.get("random", {}).items()}
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
@@ -225,7 +229,10 @@ def opened(path: Path) -> dict:
         tensors = {name: file.get_tensor(name) for name in names}
     if digest(metadata["nanogpt"], tensors) != metadata["sha256"]:
         raise ValueError("its checksum is wrong")
-    return data | sorted_out(tensors, complete=data["optimizer"] is not None)
+    data |= sorted_out(tensors, complete=data["optimizer"] is not None)
+    if data["bits"]:
+        data["weights"] = quantise.unpacked(data["weights"])
+    return data
 
 
 def read_header(text: str) -> tuple[dict, Any]:
@@ -264,9 +271,12 @@ def check_weights(found: dict[str, tuple], data: dict, config) -> dict[str, tupl
 def check_tensors(slices: dict, data: dict, config) -> None:
     """Raises ValueError unless the tensors are those of such a model, by name, type and shape."""
     found = {name: tuple(each.get_shape()) for name, each in slices.items()}
-    extra = tuple(name for name in found if name.startswith((OPTIMIZER, RANDOM)))
-    weights = {name: shape for name, shape in found.items() if name not in extra}
+    special = (OPTIMIZER, RANDOM, quantise.SCALE) if data["bits"] else (OPTIMIZER, RANDOM)
+    weights = {name: shape for name, shape in found.items() if not name.startswith(special)}
     shapes = check_weights(weights, data, config)
+    matrices = {name for name in shapes if data["bits"] and quantise.is_matrix(shapes[name])}
+    for name in matrices - {name.removeprefix(quantise.SCALE) for name in found.keys() - shapes}:
+        raise ValueError(f"the weight {name} has no scales")
     for name, shape in found.items():
         dtype = slices[name].get_dtype()
         if name.startswith(RANDOM):
@@ -274,6 +284,11 @@ def check_tensors(slices: dict, data: dict, config) -> None:
         elif name.startswith(OPTIMIZER):  # a moment has its weight's shape; the step is one number
             weight = name.removeprefix(OPTIMIZER).rpartition("/")[0]
             right = dtype == "F32" and shape in (shapes.get(weight), ())
+        elif name.startswith(special):  # the scales of a matrix: one for each row
+            weight = name.removeprefix(quantise.SCALE)
+            right = weight in matrices and dtype == "F32" and shape == shapes[weight][:1]
+        elif name in matrices:
+            right = dtype == "I8"
         else:
             right = dtype in FLOATS
         if not right:

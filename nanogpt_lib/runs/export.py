@@ -26,7 +26,7 @@ TRANSPOSED = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
 def export(checkpoint: str | Path, folder: str | Path) -> Path:
     """Writes a model and its tokenizer in the format of `transformers`; returns the folder.
 
-    checkpoint: a checkpoint, a run folder (its best), or "pocket". folder: a new or empty one.
+    checkpoint: a checkpoint, a run folder (its best), or "talk". folder: a new or empty one.
     Raises FileExistsError if the folder is not empty, and checkpoint.CheckpointError if the model
     cannot be read.
     """

@@ -186,6 +186,7 @@ class Header(Form):
     step: Steps
     seconds: Seconds
     history: list[Point]
+    bits: Literal[8] | None = None  # of a weight in a matrix, if it is not a float; see `quantise`
     # Only in a checkpoint that a run can continue from:
     device: Name | None = None
     dtype: Name | None = None

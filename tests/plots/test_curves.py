@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.image import imread
 
-from nanogpt_lib.plots.curves import loss_figure, summary
+from nanogpt_lib.plots.curves import arrivals, loss_figure, summary
 from nanogpt_lib.plots.style import RUNG
+from nanogpt_lib.runs import untrusted
 from nanogpt_lib.training import Evaluation, TrainConfig, lr_at
 
 CONFIG = TrainConfig(max_steps=40, warmup_steps=5)
@@ -121,3 +122,23 @@ def test_the_summary_names_the_last_step_and_its_losses(values):
 def test_the_summary_says_how_a_run_went():
     assert "Overfitting since step 20" in summary(HISTORY)
     assert "Diverged" in summary([point(0, 4.2, 4.2), point(10, math.nan, math.nan)])
+
+
+def test_a_landmark_is_reached_once_and_a_rising_loss_reaches_none():
+    talk = untrusted.read("talk").history
+    losses = [point.val_loss for point in arrivals(talk, "val").values()]
+    assert losses == sorted(losses, reverse=True)  # at step 2,100 it is back at 2.77
+    assert list(arrivals(talk, "train"))[-3:] == [
+        "recognisable Shakespeare",
+        "memorising",
+        "reciting",
+    ]
+
+
+def test_what_lies_right_of_the_best_step_is_shaded_if_the_run_overfits():
+    for name, shaded in (("talk", True), ("healthy", False)):
+        run = untrusted.read(name)
+        axes = loss_figure(run.history, run.config, run.rungs, landmarks=True).axes[0]
+        words = [text.get_text() for text in axes.texts]
+        assert ("learning by heart" in words) == shaded
+        assert ("reciting" in words) == shaded

@@ -12,7 +12,7 @@ import torch
 from jupyter_client.manager import start_new_kernel
 
 from nanogpt_lib.model import GPT, GPTConfig
-from nanogpt_lib.room import live
+from nanogpt_lib.room import live, story
 from nanogpt_lib.room import replay as playback
 from nanogpt_lib.room.replay import landmark_steps, plan, play, replay
 from nanogpt_lib.runs import catalogue, untrusted
@@ -97,14 +97,16 @@ def test_callbacks_are_told_what_they_were_told_in_training(lived, clock):
 def test_in_a_terminal_it_prints_what_training_printed(lived, clock, capsys):
     path, printed, _ = lived
     replay(path)
-    what, machine, *lines, verdict, end = capsys.readouterr().out.split("\n")
+    out, table = capsys.readouterr().out.split("\n\n")
+    what, machine, *lines, verdict = out.split("\n")
 
     def without_times(text):
         return re.sub(r"\d+ s (done|left)", "", text)
 
     assert without_times("\n".join(lines) + "\n") == without_times(printed)
     assert "tiny on Tiny $hakespeare" in what and "(an abacus)" in machine
-    assert "best validation loss" in verdict and end == ""
+    assert "best validation loss" in verdict
+    assert table.startswith("  step  split")
 
 
 def test_each_moment_comes_when_it_is_due(lived, clock):
@@ -135,7 +137,7 @@ def test_a_landmark_lies_where_it_is_reached_first():
     losses = {point.step: point.val_loss for point in recorded.history}
     assert steps == sorted(steps) and steps[0] == 0
     assert [losses[s] for s in steps] == sorted((losses[s] for s in steps), reverse=True)
-    assert len(steps) == 5  # from knowing nothing to words
+    assert len(steps) == 6  # from knowing nothing to words
 
 
 @pytest.mark.parametrize(
@@ -300,3 +302,51 @@ def test_in_a_real_kernel_it_is_over_soon_and_the_interrupt_ends_it(lived, tmp_p
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
+
+
+# The story of the talk's run
+
+
+def test_the_talks_run_begins_with_its_dense_start_and_time_goes_on():
+    talk, start = untrusted.read("talk"), untrusted.read("talk-start")
+    joined = story.with_start(talk, "talk")
+    steps = [point.step for point in joined.history]
+    assert steps == [*range(0, 251, 10), *range(300, 2501, 50)]
+    assert [p.val_loss for p in joined.history[:26]] == [p.val_loss for p in start.history]
+    seconds = [point.seconds for point in joined.history]
+    assert seconds == sorted(seconds) and joined.seconds > seconds[-1]
+    assert landmark_steps(joined) == [0, 10, 20, 60, 200, 350, 500, 800, 1150, 1750]
+
+
+@pytest.mark.parametrize("change", [{"seed": 7}, {"learning_rate": 0.5}, {"dropout": True}])
+def test_a_start_of_another_training_is_left_out(tmp_path, change):
+    for name in ("talk", "talk-start"):
+        path = catalogue.shipped()[name]
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if name == "talk-start":
+            lines = [line for line in lines if line["type"] != "end"]
+            lines[0]["train_config"] |= {k: v for k, v in change.items() if k != "dropout"}
+            if "dropout" in change:
+                lines[0]["model"]["n_params"] += 1
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (tmp_path / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    talk = untrusted.read(tmp_path / "talk.jsonl")
+    assert story.with_start(talk, tmp_path / "talk.jsonl") == talk
+
+
+def test_the_table_of_the_story_has_both_splits_and_the_copies_where_it_learns_by_heart(text):
+    rows = story.table(story.with_start(untrusted.read("talk"), "talk")).splitlines()
+    assert len(rows) == 18
+    assert [row.split()[:3] for row in rows if "memorising" in row] == [
+        ["1,150", "training", "0.994"]
+    ]
+    numbers = [row.split()[5 - ("recognisable" not in row) :][0] for row in rows[-3:]]
+    assert all(number.isdigit() for number in numbers)
+
+
+def test_without_the_text_on_the_disk_the_table_is_there_and_nothing_is_fetched(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setenv("NANOGPT_DATA", str(tmp_path))
+    assert "memorising                      COMINIUS" in story.table(untrusted.read("talk"))
+    assert not list(tmp_path.iterdir())

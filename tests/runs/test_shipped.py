@@ -1,4 +1,4 @@
-"""What comes with the kit besides the records: a trained model, for whom nothing else works."""
+"""What comes with the kit besides the records: trained models, for whom nothing else works."""
 
 import runpy
 from pathlib import Path
@@ -6,16 +6,27 @@ from pathlib import Path
 import pytest
 
 from nanogpt_lib import generate, load_model
-from nanogpt_lib.machine.paths import RECORDED
 from nanogpt_lib.runs import catalogue, checkpoint, record
 from nanogpt_lib.training import evaluate
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "ship_model.py"
-PATH = RECORDED / "pocket.safetensors"
 
 
-def test_it_is_small():
-    assert PATH.stat().st_size < 4_000_000
+def test_they_are_small():
+    most = {"pocket": 4_000_000, "talk": 12_000_000}
+    assert catalogue.shipped_models().keys() == most.keys()
+    for name, path in catalogue.shipped_models().items():
+        assert path.stat().st_size < most[name]
+
+
+def test_the_talks_model_is_the_best_of_its_run_and_8_bits_cost_it_little(ids):
+    model, _, data = load_model("talk")
+    best = min(record.read(catalogue.find("talk")).history, key=lambda point: point.val_loss)
+    assert (data["bits"], data["step"], model.num_params()) == (8, best.step, 10_770_816)
+    # Eight windows in float32, where the run evaluated all of them in bfloat16.
+    assert evaluate(model, ids[1], n_batches=1, batch_size=8) == pytest.approx(
+        best.val_loss, abs=0.1
+    )
 
 
 @pytest.mark.slow
@@ -48,3 +59,9 @@ def test_the_tool_halves_a_checkpoint_and_keeps_all_that_sampling_needs(tmp_path
     assert main(tmp_path, small) == 0
     assert small.stat().st_size < 0.6 * (tmp_path / "best.safetensors").stat().st_size
     assert load_model(small)[2]["step"] == data["step"]
+
+
+def test_the_tool_makes_a_checkpoint_of_8_bits_too(tmp_path):
+    main = runpy.run_path(str(TOOL))["main"]
+    assert main(catalogue.shipped_models()["pocket"], tmp_path / "small.safetensors", 8) == 0
+    assert load_model(tmp_path / "small.safetensors")[2]["bits"] == 8

@@ -2,8 +2,9 @@
 
 import math
 
-from nanogpt_lib.course import clinic, copying
+from nanogpt_lib.course import clinic
 from nanogpt_lib.course.exercises.base import exercise, question
+from nanogpt_lib.runs import copying
 from nanogpt_lib.training import Evaluation, Run
 
 

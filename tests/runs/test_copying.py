@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nanogpt_lib.corpus import split
-from nanogpt_lib.course.copying import Copy, by_chance, copy_lengths, longest_copy
+from nanogpt_lib.runs.copying import Copy, by_chance, copy_lengths, longest_copy
 
 FEW = st.text(alphabet="ab\n", max_size=30)  # few symbols: many copies, many of equal length
 
