@@ -5,6 +5,7 @@
 # Options: PYTHON=python3.12  the Python to use (3.11 or newer)
 #          TORCH=cpu          on Linux without an NVIDIA GPU: PyTorch without gigabytes of CUDA
 #          ARGS="--minutes 8" more arguments for `nanogpt train`, see `.venv/bin/nanogpt train -h`
+#          ARGS="--fresh 03"  the same for `nanogpt lab`: one notebook as if new
 
 PYTHON ?= python3
 TORCH ?=
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 COLAB := $(VENV)/colab
 
-.PHONY: train test quick nightly test-colab lab setup doctor notebooks bench speedrun badges slides \
+.PHONY: train test quick nightly test-colab lab setup doctor notebooks bench speedrun badges blank slides \
   lint format lock dist clean
 
 train: setup
@@ -36,7 +37,7 @@ test-colab: $(COLAB)/ready
 	@COLAB_PYTHON=$(COLAB)/bin/python $(BIN)/python -m pytest tests/colab_course.py
 
 lab: setup
-	@$(BIN)/jupyter lab notebooks
+	@$(BIN)/nanogpt lab $(ARGS)
 
 doctor: setup
 	@$(BIN)/nanogpt doctor
@@ -56,6 +57,10 @@ speedrun: setup
 # Badges, set-up cells and links anew, after the course has moved: Repository in pyproject.toml.
 badges: setup
 	@$(BIN)/python tools/colab.py $(ARGS)
+
+# The branch that the badges open: the notebooks without outputs. ARGS="--push origin" publishes it.
+blank: setup
+	@$(BIN)/python tools/blank_branch.py $(ARGS)
 
 # Slides of 01 to 06, in build/slides. ARGS=--check only says whether the notebooks are marked.
 slides: setup
