@@ -11,13 +11,7 @@ import re
 from collections import Counter, defaultdict
 from itertools import pairwise
 
-from nanogpt_lib.checks import (
-    LONGEST_TOKEN,
-    check_ids,
-    check_pieces,
-    check_token,
-    check_unknown,
-)
+from nanogpt_lib.checks import LONGEST_TOKEN, check_ids, check_pieces, check_token, check_unknown
 
 BYTES = 256  # number of tokens before the first merge; a byte's id is its value
 

@@ -102,9 +102,8 @@ def read_loss(value: float, split: str, rungs=None) -> Reading:
     shakespeare = is_shakespeare(rungs)
     landmarks = (VALIDATION if split == "val" else TRAINING) if shakespeare else own(rungs)
     n = sum(value <= mark.loss + (NEAR if i else NEAR_START) for i, mark in enumerate(landmarks))
-    name, sounds = "worse than guessing", "random symbols, drawn with misplaced confidence"
-    if n:
-        name, sounds = landmarks[n - 1].name, landmarks[n - 1].sounds
+    worse = Landmark(math.inf, "worse than guessing", "symbols drawn with misplaced confidence")
+    at = landmarks[n - 1] if n else worse
     if n == 0:
         coming = f"An even guess would reach {landmarks[0].loss:.2f}."
     elif n < len(landmarks):
@@ -117,16 +116,15 @@ def read_loss(value: float, split: str, rungs=None) -> Reading:
         coming = f"Models of 10 million parameters end near {FLOOR:.2f}."
     else:
         coming = f"The best known is {FLOOR:.2f}: is validation text being trained on?"
-    return Reading(value, split, name, sounds, beaten(value, rungs), coming)
+    return Reading(value, split, at.name, at.sounds, beaten(value, rungs), coming)
 
 
 def helpful(rungs) -> list[dict]:
     """The rungs that are lower than all before them. Any longer context only overfits."""
-    lower: list[dict] = []
-    for rung in rungs:
-        if not lower or rung["loss"] < lower[-1]["loss"]:
-            lower.append(rung)
-    return lower
+    losses = [rung["loss"] for rung in rungs]
+    return [
+        rung for i, rung in enumerate(rungs) if rung["loss"] < min(losses[:i], default=math.inf)
+    ]
 
 
 def is_shakespeare(rungs) -> bool:
@@ -144,9 +142,9 @@ def own(rungs) -> list[Landmark]:
         for rung, sounds in zip(rungs, OWN, strict=False)
         if rung in helpful(rungs)
     ]
-    beyond = min(rung["loss"] for rung in rungs) - NEAR_START  # clearly lower than any table
-    sounds = "text that remembers more than its last few symbols"
-    return [*marks, Landmark(beyond, "beyond counting", sounds)] if beyond > 0 else marks
+    low = min(rung["loss"] for rung in rungs) - NEAR_START  # clearly lower than any table
+    beyond = Landmark(low, "beyond counting", "text that remembers more than a few symbols")
+    return [*marks, beyond] if low > 0 else marks
 
 
 def beaten(value: float, rungs) -> str:
@@ -157,16 +155,15 @@ def beaten(value: float, rungs) -> str:
     best = below[-1]
     if all(value < rung["loss"] for rung in rungs):
         return f"It beats every n-gram table (the best: {best['name']}, {best['loss']:.2f})."
-    what = f"counting with {best['name']}" if best["k"] > 0 else f"the {best['name']}"
-    return f"It beats {what} ({best['loss']:.2f})."
+    what = "counting with" if best["k"] > 0 else "the"
+    return f"It beats {what} {best['name']} ({best['loss']:.2f})."
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What a whole run's curve says; print it."""
 
-    # "too early", "diverged", "copied", "learning", "levelled off", "overfitting", "unsettled"
-    status: str
+    status: str  # "too early", "diverged", "copied", "learning", "levelled off", "overfitting", ...
     best_step: int | None
     text: str
 
@@ -182,8 +179,8 @@ def verdict(history, copied: float | None = None) -> Verdict:
     """
     if any(not math.isfinite(x) for p in history for x in (p.train_loss, p.val_loss)):
         first = next(p for p in history if not math.isfinite(p.train_loss + p.val_loss))
-        what = f"Diverged by step {first.step:,}: the loss is no finite number any more."
-        return Verdict("diverged", None, f"{what} {REMEDY}")
+        what = f"Diverged by step {first.step:,}: its loss is not finite any more. {REMEDY}"
+        return Verdict("diverged", None, what)
     if len(history) < 3:
         return Verdict("too early", None, "Too early to tell: fewer than three evaluations.")
     best = min(history, key=lambda p: p.val_loss)

@@ -14,7 +14,6 @@ from nanogpt_lib.checks import (
     check_sampling,
     check_scores,
     check_writing,
-    shown,
     whole_number,
 )
 
@@ -134,9 +133,7 @@ def begin(
     check_writing(max_new_tokens, seed)
     V = model.config.vocab_size
     if top_k is not None and top_k > V and top_k != TOP_K:
-        warnings.warn(
-            f"top_k is {shown(top_k)}, but there are only {V} symbols: taking all", stacklevel=3
-        )
+        warnings.warn(f"top_k is {top_k}, but there are only {V} symbols: taking all", stacklevel=3)
     return [*map(partial(encode_prompt, model, tokenizer, unknown=unknown), prompts)]
 
 

@@ -8,7 +8,7 @@ Processing", 3rd ed. draft, chapter 3.
 
 import torch
 
-from nanogpt_lib.ngram import counts_of, fits, keys
+from nanogpt_lib.ngram import fits, keys
 
 
 def mixed_loss(train_ids, val_ids, vocab_size: int, k: int) -> float:
@@ -22,8 +22,15 @@ def mixed_loss(train_ids, val_ids, vocab_size: int, k: int) -> float:
     for n in range(1, k + 2):  # tables of single tokens, of pairs, of threes
         seen, wanted = keys(train_ids, n, vocab_size), keys(val_ids, n, vocab_size)  # (N - n + 1,)
         before = wanted // vocab_size  # the same runs without their last token
-        times = counts_of(seen // vocab_size, before)  # how often this context was seen
-        kinds = counts_of(seen.unique() // vocab_size, before)  # how many tokens followed it
-        longer = (counts_of(seen, wanted) + kinds * p[1:]) / (times + kinds).clamp(min=1)
+        times = counts(seen // vocab_size, before)  # how often this context was seen
+        kinds = counts(seen.unique() // vocab_size, before)  # how many tokens followed it
+        longer = (counts(seen, wanted) + kinds * p[1:]) / (times + kinds).clamp(min=1)
         p = torch.where(times > 0, longer, p[1:])
     return -p.log().mean().item()
+
+
+def counts(seen, wanted):
+    """How often each number of `wanted` (M,) is among `seen`: float64 (M,)."""
+    seen = seen.sort().values
+    found = torch.searchsorted(seen, wanted, right=True) - torch.searchsorted(seen, wanted)
+    return found.double()
