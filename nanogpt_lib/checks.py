@@ -5,6 +5,7 @@ that make no sense there.
 """
 
 import math
+import warnings
 from numbers import Integral, Real
 from operator import index
 
@@ -270,11 +271,25 @@ def check_sampling(temperature, top_k, top_p) -> tuple:
     return float(temperature), top_k, None if top_p is None else float(top_p)
 
 
-def check_writing(max_new_tokens, seed) -> None:
-    """Raises ValueError for a length or a seed that makes no sense."""
+def check_span(length: int, block_size: int) -> None:
+    """Raises ValueError for a number of tokens or a context that makes no sense."""
+    whole_number(length, "length")
+    whole_number(block_size, "block_size", 1)
+
+
+def check_writing(max_new_tokens, seed, top_k=None, vocab_size: int = 0, usual=None) -> None:
+    """Raises ValueError for a length or a seed that makes no sense.
+
+    It warns of a top_k above the number of symbols, unless it is the usual one: nobody chose that.
+    """
     whole_number(max_new_tokens, "max_new_tokens")
     if seed is not None:
         whole_number(seed, "seed", 1 - 2**63, " (or None for chance)")
+    if top_k is not None and top_k > vocab_size and top_k != usual:
+        warnings.warn(
+            f"top_k is {shown(top_k)}, but there are only {vocab_size} symbols: taking all",
+            stacklevel=4,  # the line that called `generate` or `stream`
+        )
 
 
 def check_prompt(prompt, known: int, vocab_size: int) -> None:

@@ -456,6 +456,16 @@ def note(message, category, filename, lineno, file=None, line=None):
     print(f"note: {message}", file=sys.stderr)
 
 
+def in_words(error: Exception) -> str:
+    """What an error says; a sentence if memory ran out, of which every library has other words."""
+    if isinstance(error, (RuntimeError, MemoryError)):
+        from nanogpt_lib.machine.gradients import MODEL_TOO_LARGE, OutOfMemory, is_out_of_memory
+
+        if is_out_of_memory(error) and not isinstance(error, OutOfMemory):
+            return MODEL_TOO_LARGE
+    return str(error)
+
+
 def in_options(message: str, args) -> str:
     """A message about settings, with the names that they have on the command line.
 
@@ -501,6 +511,6 @@ def main(argv=None) -> int:
     except BrokenPipeError:  # the reader of the output has ended, as in `... | head`
         sys.stdout = None  # or Python would fail again at exit, writing the rest
         return 1
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"nanogpt: {in_options(str(error), args)}", file=sys.stderr)
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
+        print(f"nanogpt: {in_options(in_words(error), args)}", file=sys.stderr)
         return 2

@@ -9,13 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from nanogpt_lib.checks import (
-    check_prompt,
-    check_sampling,
-    check_scores,
-    check_writing,
-    whole_number,
-)
+from nanogpt_lib.checks import check_prompt, check_sampling, check_scores, check_span, check_writing
+from nanogpt_lib.machine.gradients import in_halves
 
 TOP_K = 40  # the workshop's default, as is the temperature of 0.7: lively, rarely nonsense
 
@@ -47,14 +42,19 @@ def generate(
     rows = begin(
         model, tokenizer, prompts, max_new_tokens, temperature, top_k, top_p, seed, unknown
     )
-    new: list[list[int]] = [[] for _ in prompts]
-    with dropout_off(model):
-        for column in continuations(
-            model, rows, max_new_tokens, temperature, top_k, top_p, seed, use_cache
-        ):
-            for tokens, token in zip(new, column, strict=True):
-                if token is not None:
-                    tokens.append(token)
+
+    def side_by_side(some: range) -> list[list[int]]:
+        first = None if seed is None else seed + some.start
+        settings = (max_new_tokens, temperature, top_k, top_p, first, use_cache)
+        new: list[list[int]] = [[] for _ in some]
+        with dropout_off(model):
+            for column in continuations(model, rows[some.start : some.stop], *settings):
+                for tokens, token in zip(new, column, strict=True):
+                    if token is not None:
+                        tokens.append(token)
+        return new
+
+    new = in_halves(side_by_side, range(len(rows)))
     texts = [text + tokenizer.decode(tokens) for text, tokens in zip(prompts, new, strict=True)]
     return texts if isinstance(prompt, (list, tuple)) else texts[0]
 
@@ -130,10 +130,7 @@ def begin(
 ) -> list[list[int]]:
     """The prompts' ids. It checks everything, so errors come before the first token."""
     check_sampling(temperature, top_k, top_p)
-    check_writing(max_new_tokens, seed)
-    V = model.config.vocab_size
-    if top_k is not None and top_k > V and top_k != TOP_K:
-        warnings.warn(f"top_k is {top_k}, but there are only {V} symbols: taking all", stacklevel=3)
+    check_writing(max_new_tokens, seed, top_k, model.config.vocab_size, usual=TOP_K)
     return [*map(partial(encode_prompt, model, tokenizer, unknown=unknown), prompts)]
 
 
@@ -160,7 +157,7 @@ def window_start(length: int, block_size: int) -> int:
     When the context is full, its oldest quarter is forgotten at once. Sliding by one token would
     move every token to another position, so the whole cache would be wrong each time.
     """
-    length, block_size = whole_number(length, "length"), whole_number(block_size, "block_size", 1)
+    check_span(length, block_size)
     hop = max(1, block_size // 4)
     return math.ceil(max(0, length - block_size) / hop) * hop
 

@@ -17,7 +17,7 @@ from torch.nn.utils import clip_grad_norm_
 from nanogpt_lib.batches import BatchSampler
 from nanogpt_lib.checks import check_evaluation, check_run, check_training, number
 from nanogpt_lib.machine.device import Compute, check_causality, pick_compute
-from nanogpt_lib.machine.gradients import compiled, cut, parts, until_it_fits
+from nanogpt_lib.machine.gradients import compiled, cut, loss_of, parts, until_it_fits
 from nanogpt_lib.machine.stopsign import StopSign
 from nanogpt_lib.model import GPT
 
@@ -149,7 +149,7 @@ def evaluate(
     total, count = 0.0, 0
     for x, y in batches:
         with compute.autocast() if compute else nullcontext():
-            _, loss = model(x.long(), y.long())
+            loss = loss_of(model, x, y)
         total, count = total + loss.item() * y.numel(), count + y.numel()
     model.train(was_training)
     return total / count

@@ -409,7 +409,8 @@ def test_doctor_looks_at_text_memory_disk_and_environment(tmp_path, monkeypatch)
     memory = psutil.virtual_memory()
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory._replace(available=2**30))
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: type(memory)(*[0] * len(memory)))
-    _, (level, _, remedy), (disk, _, free) = doctor.examine_machine()
+    _, (level, _, remedy), (fits, what, _), (disk, _, free) = doctor.examine_machine()
+    assert fits == doctor.OK and what.endswith("smoke, pocket, laptop, workshop")
     assert level == doctor.NOTE and "close other programs" in remedy
     assert disk == doctor.FIX and "free 1 GiB" in free
 

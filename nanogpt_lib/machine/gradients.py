@@ -5,13 +5,30 @@ The plain form does not need this module: `_, loss = model(x, y)` and `loss.back
 compiles the model.
 """
 
+import ctypes
 import math
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 import torch
 
 # On a CPU a batch is cut until its widest layer holds at most this many numbers: 8 MB of float32.
 CACHED = 2_000_000
+
+# Of CUDA, Apple's GPUs, PyTorch on a CPU, oneDNN (which computes there), C++ and CUDA's libraries.
+NO_MEMORY = (
+    *("out of memory", "not enough memory", "allocate memory", "could not create a primitive"),
+    *("could not create a memory", "could not execute a primitive", "bad_alloc", "alloc_failed"),
+)
+MODEL_TOO_LARGE = (
+    "not enough memory for this model, even with one sequence at a time: take a smaller model, or "
+    "close other programs"
+)
+
+
+class OutOfMemory(RuntimeError):
+    """Memory ran out, and computing fewer sequences at once does not help."""
 
 
 def cut(x: torch.Tensor, y: torch.Tensor, n: int | None):
@@ -23,30 +40,71 @@ def cut(x: torch.Tensor, y: torch.Tensor, n: int | None):
 def until_it_fits(step: Callable, run) -> None:
     """Does a step of `training`. If memory runs out, it repeats the step in parts half as large.
 
-    The batch stays the same, but dropout is drawn again. Raises the error if a part is already a
-    single sequence, or if the weights may have changed.
+    The batch stays the same, but dropout is drawn again. Raises OutOfMemory if a part is already
+    a single sequence, or if the weights may have changed.
     """
     place = run.sampler.generator.get_state()
     while True:
         run.grad_norm = None
         try:
             return step(run)
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             too_late = run.grad_norm is not None  # the optimiser has begun
             smallest = run.config.grad_accum >= run.config.batch_size
-            if too_late or smallest or not is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
+            if too_late or smallest:
+                raise OutOfMemory(MODEL_TOO_LARGE) from error
         run.sampler.generator.set_state(place)
         run.optimizer.zero_grad(set_to_none=True)
         run.config.grad_accum = min(2 * run.config.grad_accum, run.config.batch_size)
         print(f"Not enough memory: computing each batch in {run.config.grad_accum} parts from now")
-        torch.cuda.empty_cache()
+        give_back()
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether PyTorch's error says that memory ran out. Each device has its own words for it."""
+def give_back() -> None:
+    """Gives freed memory back to the system, now and from now on.
+
+    PyTorch and the C library keep freed memory for later, in pieces that are soon too small for a
+    large block or a file. GNU's C library can be told to keep small blocks only.
+    """
+    torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library
+            c = ctypes.CDLL(None)
+            c.mallopt(-3, 2**18)  # M_MMAP_THRESHOLD: the largest block, in bytes, that is kept
+            c.malloc_trim(0)
+
+
+def loss_of(model, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The mean loss of a batch without gradients; in halves if it does not fit the memory."""
+    try:
+        return model(x.long(), y.long())[1]
+    except (RuntimeError, MemoryError) as error:
+        if len(x) == 1 or not is_out_of_memory(error):
+            raise
+    give_back()
+    half = len(x) // 2
+    first, second = loss_of(model, x[:half], y[:half]), loss_of(model, x[half:], y[half:])
+    return first * (half / len(x)) + second * (1 - half / len(x))
+
+
+def in_halves(work: Callable[[range], list], rows: range) -> list:
+    """The results of work(rows), one a row; of both halves in turn if memory runs out."""
+    try:
+        return work(rows)
+    except (RuntimeError, MemoryError) as error:
+        if len(rows) <= 1 or not is_out_of_memory(error):
+            raise
+    give_back()
+    half = len(rows) // 2
+    return in_halves(work, rows[:half]) + in_halves(work, rows[half:])
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out. Each device has its own words for it."""
     words = str(error).lower()
-    return any(w in words for w in ("out of memory", "not enough memory", "allocate memory"))
+    return isinstance(error, (MemoryError, OutOfMemory)) or any(w in words for w in NO_MEMORY)
 
 
 def parts(size, batch_size: int, device: torch.device) -> int:

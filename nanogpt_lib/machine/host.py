@@ -3,11 +3,19 @@
 import os
 import platform
 import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import psutil
 
 PACKAGES = ("torch", "numpy", "matplotlib", "ipywidgets", "jupyterlab", "ipykernel", "nbval")
+
+# Where Linux says what a container may use and does use: version 2 of its control groups, and 1.
+CONTAINERS = (
+    ("/sys/fs/cgroup", "memory.max", "memory.current"),
+    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+)
 
 
 def machine() -> dict:
@@ -64,3 +72,19 @@ def peak_memory_gib() -> float | None:
         unit = 1 if sys.platform == "darwin" else 1024  # kilobytes on Linux
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return round(peak / 2**30, 2)
+
+
+def free_memory() -> int:
+    """The bytes that this process can still get: of the machine, its container and its limits."""
+    free = [psutil.virtual_memory().available]
+    for folder, limit, used in CONTAINERS:
+        with suppress(OSError, ValueError):  # no container, or no limit
+            left = int(Path(folder, limit).read_text()) - int(Path(folder, used).read_text())
+            free.append(left)
+    with suppress(ImportError, OSError):
+        import resource  # POSIX only
+
+        most = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if most != resource.RLIM_INFINITY:
+            free.append(most - psutil.Process().memory_info().vms)
+    return max(0, min(free))

@@ -4,14 +4,13 @@ import shutil
 import sys
 from pathlib import Path
 
-import psutil
-
 from nanogpt_lib.checks import TextError
 from nanogpt_lib.corpus import load_corpus
 from nanogpt_lib.machine.device import check_causality, pick_compute
-from nanogpt_lib.machine.host import machine, versions
+from nanogpt_lib.machine.host import free_memory, machine, versions
 from nanogpt_lib.machine.paths import advice, data_dir
 from nanogpt_lib.model import GPT, GPTConfig
+from nanogpt_lib.runs.memory import fitting
 from nanogpt_lib.runs.pace import seconds_per_step
 from nanogpt_lib.runs.presets import PRESETS
 from nanogpt_lib.runs.wording import duration
@@ -63,13 +62,17 @@ def examine_packages():
 
 def examine_machine():
     m = machine()
-    gib = psutil.virtual_memory().available / 2**30
+    free_now = free_memory()
+    gib, fit = free_now / 2**30, fitting(free_now)
     what = f"{m['processor']}, {m['cores']} cores, {m['system']}"
     yield OK, what + (f", {m['gpu']}" if m["gpu"] else ", no GPU"), None
-    # `nanogpt train --preset workshop` peaks at 1 GiB on a CPU (python -m benchmarks memory).
+    # `nanogpt train --preset workshop` peaks at 1 GiB on a CPU (python -m benchmarks memory). With
+    # less it computes fewer sequences at once.
     level = OK if gib >= 1.5 else NOTE
     remedy = None if level == OK else "close other programs"
     yield level, f"memory: {gib:.1f} of {m['memory_gib']} GiB free", remedy
+    level, names = (OK if len(fit) == len(PRESETS) else NOTE), ", ".join(fit) or "none"
+    yield level, f"presets that fit the memory that is free now: {names}", None
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     level, remedy = (OK, None) if free >= 1 else (FIX, "free 1 GiB: a `workshop` run needs 0.4")
     yield level, f"disk: {free:.0f} GiB free here", remedy

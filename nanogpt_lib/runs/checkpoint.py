@@ -139,6 +139,8 @@ def save(data: dict, path: Path) -> None:
     plain["history"] = [{k: finite(v) for k, v in point.items()} for point in data["history"]]
     header = json.dumps(plain, allow_nan=False)
     metadata = {"nanogpt": header, "sha256": digest(header, tensors)}
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    bytearray(3 * size)  # a MemoryError here is better: safetensors would end the whole program
     try:
         with whole_file(path) as file:
             file.write(to_bytes(tensors, metadata))

@@ -24,7 +24,7 @@ from nanogpt_lib.machine.paths import command_line, runs_dir
 from nanogpt_lib.milestones import Verdict, verdict
 from nanogpt_lib.model import GPT
 from nanogpt_lib.plots import loss_figure
-from nanogpt_lib.runs import checkpoint, families, record
+from nanogpt_lib.runs import checkpoint, families, memory, record
 from nanogpt_lib.runs.callbacks import (
     Checkpoints,
     CopyTo,
@@ -113,15 +113,17 @@ def train_preset(
     data = data or prepare(text, max_symbols=max_symbols)
     check_context_of(preset, data)
     size = replace(preset.model, vocab_size=data.tokenizer.vocab_size)
+    compute = compute or pick_compute(width=size.n_embd)
     torch.manual_seed(preset.train.seed)
-    run = new_run(GPT(size), data.train_ids, data.val_ids, preset.train, compute)
-    folder = new_folder(runs_dir(), preset.name) if folder is None else Path(folder)
-    first = record.first_line(run, preset.name, command, data.about, data.rungs)
-    try:
-        return carry_on(folder, run, data, first, copying(folder, copy_to, callbacks))
-    finally:
-        lock.release(folder)
-        tidy(folder)
+    with memory.told(size, compute.device):
+        run = new_run(GPT(size), data.train_ids, data.val_ids, preset.train, compute)
+        folder = new_folder(runs_dir(), preset.name) if folder is None else Path(folder)
+        first = record.first_line(run, preset.name, command, data.about, data.rungs)
+        try:
+            return carry_on(folder, run, data, first, copying(folder, copy_to, callbacks))
+        finally:
+            lock.release(folder)
+            tidy(folder)
 
 
 def resume(
@@ -150,7 +152,8 @@ def resume(
         run, data, first = restored(folder, device, text, more_steps)
         if copy_to and holds_a_run(copy_to) and record.read(copy_to).about != first:
             raise FileExistsError(f"{copy_to} holds another run: name another folder for the copy")
-        return carry_on(folder, run, data, first, copying(folder, copy_to, callbacks))
+        with memory.told(run.model.config, run.compute.device):
+            return carry_on(folder, run, data, first, copying(folder, copy_to, callbacks))
     finally:
         lock.release(folder)
 

@@ -537,3 +537,18 @@ def test_two_streams_side_by_side_do_not_disturb_each_other():
         text_one += next(one, "")
         text_two += next(two)
     assert (text_one, text_two) == (short, long)
+
+
+def test_where_memory_runs_out_fewer_texts_are_written_side_by_side():
+    model = opinionated()
+    prompts = ["A", "AB", "B", "ABA", "BB"]
+    expected = generate(model, TOKENIZER, prompts, 9, seed=3)
+    forward, most = model.forward, 2
+
+    def hungry(idx, targets=None, caches=None):
+        if len(idx) > most:
+            raise RuntimeError("could not create a primitive")
+        return forward(idx, targets, caches)
+
+    model.forward = hungry
+    assert generate(model, TOKENIZER, prompts, 9, seed=3) == expected

@@ -22,7 +22,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 from nanogpt_lib.batches import BatchSampler
 from nanogpt_lib.checks import TextError
 from nanogpt_lib.machine.device import Compute
-from nanogpt_lib.machine.gradients import is_out_of_memory, parts
+from nanogpt_lib.machine.gradients import OutOfMemory, in_halves, is_out_of_memory, loss_of, parts
 from nanogpt_lib.machine.stopsign import StopSign
 from nanogpt_lib.model import GPT, GPTConfig
 from nanogpt_lib.ngram import ngram_loss
@@ -271,8 +271,11 @@ def test_where_memory_runs_out_the_parts_shrink_and_the_result_stays(some, kind,
 def test_where_not_even_one_sequence_fits_the_error_says_so(some):
     run = small_run(some, HungryOnGPU)
     run.model.bears = 0
-    with pytest.raises(torch.OutOfMemoryError, match="out of memory"):
+    with pytest.raises(
+        OutOfMemory, match="even with one sequence at a time: take a smaller"
+    ) as said:
         train(run)
+    assert isinstance(said.value.__cause__, torch.OutOfMemoryError)
 
 
 def test_other_errors_are_no_lack_of_memory(some):
@@ -287,6 +290,37 @@ def test_other_errors_are_no_lack_of_memory(some):
         train(run)
     assert run.config.grad_accum == 1
     assert is_out_of_memory(RuntimeError("MPS backend out of memory"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("could not create a primitive"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes"),
+        RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        MemoryError(),
+    ],
+    ids=str,
+)
+@given(rows=st.integers(1, 20), bears=st.integers(1, 20))
+def test_without_gradients_too_fewer_are_computed_at_once(error, rows, bears):
+    def hungry(some):
+        if len(some) > bears:
+            raise error
+        return [10 * i for i in some]
+
+    def model(x, y):
+        return None, torch.tensor(hungry(x.tolist()), dtype=torch.double).mean()
+
+    assert in_halves(hungry, range(rows)) == [10 * i for i in range(rows)]
+    x = torch.arange(rows)
+    assert loss_of(model, x, x).item() == pytest.approx(10 * x.double().mean().item())
+    bears = 0
+    for call in (lambda: in_halves(hungry, range(rows)), lambda: loss_of(model, x, x)):
+        with pytest.raises(type(error)) as said:
+            call()
+        assert is_out_of_memory(said.value)
 
 
 # --- the evaluation ---
