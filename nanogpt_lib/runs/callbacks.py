@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from nanogpt_lib.machine import lock
 from nanogpt_lib.machine.files import whole_file
+from nanogpt_lib.machine.terminal import harmless
 from nanogpt_lib.milestones import read_loss
 from nanogpt_lib.runs import checkpoint, record
 from nanogpt_lib.runs.wording import left, one_line
@@ -203,5 +204,5 @@ class Progress(Callback):
         self.bar.close()
 
     def say(self, text):
-        self.bar.write(text, file=self.file)
+        self.bar.write(harmless(text), file=self.file)  # a model writes what its text held
         self.file.flush()
