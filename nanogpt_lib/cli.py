@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nanogpt_lib import __version__
 from nanogpt_lib.machine.paths import command_line, runs_dir, way_to_the_course
+from nanogpt_lib.machine.terminal import harmless
 
 BEGAN = time.perf_counter()  # `--minutes` counts from here; this clock never jumps
 
@@ -348,7 +349,7 @@ def tell(result) -> int:
         model, tokenizer, _ = load_model(folder)
         prompts = ["ROMEO:", ""] if shakespeare else [""]
         for text in generate(model, tokenizer, prompts, 250, seed=1, unknown="drop"):
-            print("\n" + "-" * 72 + f"\n{text.strip()}")
+            print("\n" + "-" * 72 + f"\n{harmless(text.strip())}")
         print("-" * 72)
     print(f"\nThe curve: {folder / 'loss.png'}")
     print("Next:")
@@ -379,9 +380,9 @@ def run_sample(args) -> int:
         unknown=args.unknown,
         use_cache=not args.no_cache,
     )
-    print(prompt + next(pieces, ""), end="", flush=True)  # no output if a setting is wrong
+    print(harmless(prompt + next(pieces, "")), end="", flush=True)  # none if a setting is wrong
     for piece in pieces:
-        print(piece, end="", flush=True)
+        print(harmless(piece), end="", flush=True)
     print()
     return 0
 
@@ -395,8 +396,8 @@ def run_export(args) -> int:
     model, tokenizer, data = load_model(run)
     text = data["about"].get("run", {}).get("text", {}).get("name", "an unnamed text")
     print(
-        f"{run}, trained on {text}: {model.num_params():,} parameters, {tokenizer.vocab_size} "
-        f"symbols, a context of {model.config.block_size}"
+        f"{run}, trained on {harmless(text)}: {model.num_params():,} parameters, "
+        f"{tokenizer.vocab_size} symbols, a context of {model.config.block_size}"
     )
     print(f"Written: {folder}. In Python, with `transformers` installed:")
     print(f"  GPT2LMHeadModel.from_pretrained({folder.as_posix()!r})")
@@ -453,7 +454,7 @@ def run_compare(args) -> int:
 
 def note(message, category, filename, lineno, file=None, line=None):
     """Prints a warning on one line, without the line of code that caused it."""
-    print(f"note: {message}", file=sys.stderr)
+    print(f"note: {harmless(str(message))}", file=sys.stderr)
 
 
 def in_words(error: Exception) -> str:
@@ -512,5 +513,5 @@ def main(argv=None) -> int:
         sys.stdout = None  # or Python would fail again at exit, writing the rest
         return 1
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
-        print(f"nanogpt: {in_options(in_words(error), args)}", file=sys.stderr)
+        print(f"nanogpt: {harmless(in_options(in_words(error), args))}", file=sys.stderr)
         return 2

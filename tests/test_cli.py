@@ -71,13 +71,16 @@ def sample(typed, at_home):
     return lambda *args: typed("sample", "-n", 50, "--seed", 1, *args)
 
 
-def fails(result, *words):
-    """The command ended with 2 and one line of error, which holds these words."""
+def fails(result, *words, advice=False):
+    """The command ended with 2 and one line of error, which holds these words.
+
+    advice: whether lines that belong to it follow, such as a command to type.
+    """
     code, _, errors = result
     lines = [line for line in errors.splitlines() if not line.startswith("note: ")]
-    assert code == 2 and len(lines) == 1 and lines[0].startswith("nanogpt: "), result
+    assert code == 2 and lines[0].startswith("nanogpt: ") and (len(lines) > 1) == advice, result
     for word in words:
-        assert word in lines[0], result
+        assert word in "\n".join(lines), result
 
 
 # --- train ---
@@ -305,9 +308,12 @@ def test_an_own_text_is_trained_on_and_sampled_in_its_own_letters(typed, tmp_pat
 @pytest.mark.parametrize(
     "data, words",
     [
-        ("grün".encode("latin-1") * 500, ("is not UTF-8", "iconv")),
-        ("To be".encode("utf-16"), ("is not UTF-8",)),
-        (b"to be " * 20, ("too short for a context of 32", "at least 330 tokens")),
+        (
+            "Das Grün der Bäume ist schön.\n".encode("latin-1") * 500,
+            ("is not UTF-8", "cp1252  Das Grün der Bäume", "python -c"),
+        ),
+        ("To be".encode("utf-16"), ("is not UTF-8", "utf_16  To be", "python -c")),
+        (b"to be " * 20, ("too short for a context of 32", "at least 330")),
         (b"", ("is empty",)),
         (
             "".join(map(chr, range(0x4E00, 0x4E00 + 30_000))).encode(),
@@ -320,7 +326,7 @@ def test_an_own_text_is_trained_on_and_sampled_in_its_own_letters(typed, tmp_pat
 def test_a_text_that_cannot_be_trained_on_is_named_with_the_way_out(typed, tmp_path, data, words):
     if data is not None:
         (tmp_path / "own.txt").write_bytes(data)
-    fails(typed(*QUICK, "--text", "own.txt"), *words)
+    fails(typed(*QUICK, "--text", "own.txt"), *words, advice="python -c" in words)
     assert not (tmp_path / "runs").exists()
 
 
@@ -346,6 +352,29 @@ def test_the_minutes_are_measured_with_the_text_s_own_vocabulary(typed, tmp_path
     plan = pace.fit_to_time(5, vocab_size=19, val_tokens=190)
     assert plan.name == "laptop"  # the workshop's context is longer than the validation text
     assert [preset.name for preset, *_ in asked] == ["pocket", "laptop"]
+
+
+def test_what_a_terminal_would_obey_is_never_printed(typed, tmp_path):
+    evil = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eabc\r "
+    (tmp_path / "own.txt").write_text(evil * 400, encoding="utf-8", newline="")
+    shown = [typed(*QUICK, "--lr", "0.01", "--text", "own.txt")]
+    shown.append(typed("sample", "-n", "100", "--temperature", "2", "--prompt", "\x1b[2J"))
+    shown.append(typed("sample", "-n", "100", "--prompt", "\x1b\x85", "--unknown", "error"))
+    shown += [typed("data", "--text", "own.txt"), typed("replay", "smoke", "--seconds", "1")]
+    assert [code for code, *_ in shown] == [0, 0, 2, 0, 0]
+    for _, *streams in shown:
+        assert not set("".join(streams)) & set("\x1b\x07\x9b\u202e\x85")
+
+
+def test_a_text_that_holds_everything_twice_is_not_praised(typed, text, tmp_path):
+    (tmp_path / "twice.txt").write_text(2 * text[:20_000], encoding="utf-8")
+    code, output, errors = typed(*QUICK, "--eval-interval", "2", "--text", "twice.txt")
+    assert code == 0 and "note: 100% of the validation text also stands in the" in errors
+    assert "No verdict: 100% of the validation text" in output and "It would sound" not in output
+    for command in (["plot"], ["replay", "smoke", "--seconds", "1"]):
+        assert "No verdict: 100%" in typed(*command)[1]
+    assert "100% of the validation text is in the training text" in typed("compare")[1]
+    assert "100.0% of the validation text is in" in typed("data", "--text", "twice.txt")[1]
 
 
 # --- data, plot, doctor ---
@@ -575,7 +604,7 @@ def test_names_come_from_the_package_and_are_listed():
 
 
 def test_a_terminal_that_knows_few_letters_does_not_stop_the_program(tmp_path):
-    (tmp_path / "own.txt").write_text("Ἐν ἀρχῇ ἦν ὁ λόγος 語 " * 50, encoding="utf-8")
+    (tmp_path / "own.txt").write_text("Ἐν ἀρχῇ ἦν ὁ λόγος 語 " * 3, encoding="utf-8")
     env = {**os.environ, "PYTHONIOENCODING": "cp1252"}  # as on Windows
     command = ["-m", "nanogpt_lib", "data", "--text", "own.txt"]
     done = python(*command, cwd=tmp_path, env=env, encoding="utf-8")

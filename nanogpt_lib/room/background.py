@@ -172,7 +172,7 @@ def look_in(folder: str | Path) -> None:
         if in_notebook():
             title = f"{about['preset']}, in the background"
             figure = loss_figure(run.history, run.config, about["ladder"], title, landmarks=True)
-            seen = summary(run.history)
+            seen = summary(run.history, about["text"].get("copied"))
             show(None, {"image/png": png(figure), "text/plain": seen}, {"image/png": {"alt": seen}})
         print(in_words(run, about["ladder"], batches=(), over=not alive))
     if not alive and not finished(folder):

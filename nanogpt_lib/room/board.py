@@ -170,7 +170,8 @@ def compare(*runs: str | Path, by: str = "tokens") -> Comparison:
 
 def ranking(runs: list[Recorded]) -> list[Row]:
     """The runs as rows, the best first; runs without a comparable loss come last."""
-    usual = Counter(run.measured_on for run in runs).most_common(1)[0][0]
+    honest = [run for run in runs if not is_copied(run)] or runs
+    usual = Counter(run.measured_on for run in honest).most_common(1)[0][0]
 
     def place(run):
         return why_not(run, usual) is not None, run.best.val_loss if run.best else math.inf
@@ -195,6 +196,11 @@ def ranking(runs: list[Recorded]) -> list[Row]:
     return rows
 
 
+def is_copied(run: Recorded) -> bool:
+    """Whether much of a run's validation text stands in its training text, too."""
+    return run.copied is not None and run.copied >= MOST_COPIED
+
+
 def why_not(run: Recorded, usual: tuple) -> str | None:
     """Why a run cannot be ranked among runs measured on `usual`; None if it can."""
     if run.best is None:
@@ -203,7 +209,7 @@ def why_not(run: Recorded, usual: tuple) -> str | None:
     for this, other, reason in zip(run.measured_on, usual, reasons, strict=True):
         if this != other:
             return reason
-    if run.copied and run.copied >= MOST_COPIED:
+    if is_copied(run):
         return f"{run.copied:.0%} of the validation text is in the training text, too"
     if run.best.val_loss < TOO_LOW and is_shakespeare(run.rungs):
         return "too low to be true: does it see the answers?"

@@ -9,6 +9,7 @@ from nanogpt_lib.corpus import load_corpus
 from nanogpt_lib.machine.device import check_causality, pick_compute
 from nanogpt_lib.machine.host import free_memory, machine, versions
 from nanogpt_lib.machine.paths import advice, data_dir
+from nanogpt_lib.machine.terminal import harmless
 from nanogpt_lib.model import GPT, GPTConfig
 from nanogpt_lib.runs.memory import fitting
 from nanogpt_lib.runs.pace import seconds_per_step
@@ -138,7 +139,8 @@ def report(text: str | None = None, device: str = "auto", short: bool = False) -
     fixes = 0
     for level, what, remedy in (examine_briefly if short else examine)(text, device):
         fixes += level == FIX
-        print(f"[{level}] {what}" + (f"\n       -> {remedy}" if remedy else ""), flush=True)
+        remedy = f"\n       -> {remedy}" if remedy else ""
+        print(harmless(f"[{level}] {what}{remedy}"), flush=True)
     ready = "Ready." if not fixes else f"{fixes} to fix, see the arrows above."
     print(f"\n{ready}" + ("" if short else " Paste all of this into a bug report."))
     return not fixes

@@ -4,7 +4,9 @@ import time
 
 import torch
 
-from nanogpt_lib.milestones import read_loss, shakespeare_ladder
+from nanogpt_lib.machine.terminal import harmless
+from nanogpt_lib.milestones import read_loss
+from nanogpt_lib.ngram import ladder
 from nanogpt_lib.plots import loss_figure, summary
 from nanogpt_lib.room.display import in_notebook, png, show
 from nanogpt_lib.runs.callbacks import Progress
@@ -27,8 +29,8 @@ class LivePlot(Callback):
     It does not change the training: it draws no random numbers. It fetches the losses of the steps
     from the device only once a second, all of them at once.
 
-    rungs: rows of `ngram.ladder` of the training text; Tiny Shakespeare's if not given. title: of
-    the picture. file: where lines of text are printed; standard output if not given.
+    rungs: rows of `ngram.ladder` of the run's text; counted when the training begins if not given.
+    title: of the picture. file: where lines of text are printed; standard output if not given.
     """
 
     def __init__(self, rungs=None, title: str = "", file=None):
@@ -36,11 +38,12 @@ class LivePlot(Callback):
         self.batches: list[tuple[int, float]] = []  # (step, loss of its batch)
 
     def on_start(self, run):
+        if self.rungs is None:
+            V = run.model.config.vocab_size
+            self.rungs = ladder(run.train_ids.cpu(), run.val_ids.cpu(), V)
         self.plain = None if in_notebook() else Progress(self.rungs, self.file)
         if self.plain:
             return self.plain.on_start(run)
-        if self.rungs is None:
-            self.rungs = shakespeare_ladder()
         self.batches = [(step, loss) for step, loss in self.batches if step <= run.step]
         self.waiting: list[tuple[int, torch.Tensor]] = []  # not yet fetched from the device
         self.picture = self.words = None  # handles of the outputs that are shown
@@ -112,5 +115,5 @@ def in_words(run: RunLike, rungs, batches, over: bool) -> str:
     if written:
         step, sample = written[-1]
         lines.append(f"What the model wrote at step {step:,}:\n")
-        lines += ["    " + line for line in sample.strip().split("\n")]
+        lines += ["    " + line for line in harmless(sample.strip()).split("\n")]
     return "\n".join(lines)

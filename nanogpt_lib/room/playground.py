@@ -15,6 +15,7 @@ import torch
 
 from nanogpt_lib import plots
 from nanogpt_lib.checks import check_sampling
+from nanogpt_lib.machine.terminal import harmless
 from nanogpt_lib.room.display import png_bytes
 from nanogpt_lib.sampling import (
     encode_prompt,
@@ -49,7 +50,7 @@ def playground(model, tokenizer, prompt: str = PROMPT, length: int = 200, **sett
     settings = SETTINGS | {"seed": 1} | settings
     try:
         check_sampling(settings["temperature"], settings["top_k"], settings["top_p"])
-        print(first_words(model, tokenizer, prompt, length, settings))
+        print(harmless(first_words(model, tokenizer, prompt, length, settings)))
     except (ValueError, TypeError) as error:
         print(f"Nothing to play with yet: {error}")
         return None

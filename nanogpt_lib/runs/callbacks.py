@@ -15,6 +15,7 @@ from tqdm import tqdm
 from nanogpt_lib.checks import check_writing
 from nanogpt_lib.machine import lock
 from nanogpt_lib.machine.files import whole_file
+from nanogpt_lib.machine.terminal import harmless
 from nanogpt_lib.milestones import BY_HEART, read_loss
 from nanogpt_lib.runs import checkpoint, record
 from nanogpt_lib.runs.wording import left, one_line
@@ -213,5 +214,5 @@ class Progress(Callback):
         self.bar.close()
 
     def say(self, text):
-        self.bar.write(text, file=self.file)
+        self.bar.write(harmless(text), file=self.file)  # a model writes what its text held
         self.file.flush()

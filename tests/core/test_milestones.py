@@ -1,16 +1,21 @@
 """What a loss means in words, and what a whole curve says."""
 
 import math
+import random
+import re
 from itertools import pairwise
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nanogpt_lib.corpus import split
 from nanogpt_lib.milestones import (
     RUNGS,
     TRAINING,
     VALIDATION,
+    own,
     read_loss,
     shakespeare_ladder,
     verdict,
@@ -145,16 +150,44 @@ def test_a_text_of_ones_own_is_read_against_its_own_ladder():
     assert [reading.landmark for reading in readings.values()] == [
         "worse than guessing",
         "knows nothing",
-        "letter frequencies",
-        "letter frequencies",
-        "letter pairs",
-        "letter pairs",
+        "character frequencies",
+        "character frequencies",
+        "1 character of context",
+        "beyond counting",
     ]
     assert readings[8.6].next == "An even guess would reach 8.30."
-    assert readings[8.35].next == "Next: letter frequencies at 6.10."
+    assert readings[8.35].next == "Next: character frequencies at 6.10."
+    assert readings[4.9].next == "Next: beyond counting at 4.80."
     assert readings[5.0].beats == "It beats the character frequencies (6.10)."
     assert "the samples tell more" in readings[1.2].next
     assert "Shakespeare" not in str(readings[1.2]) + str(read_loss(0.5, "train", OWN))
+
+
+@given(
+    text=st.sampled_from(["אבגדה", "的一是不了", "ACGT", "ab", "Мороз"]),
+    size=st.integers(200, 400),
+    value=st.floats(0, 9),
+)
+def test_no_other_language_is_told_about_english_letters(text, size, value):
+    dice = random.Random(size)
+    ids = torch.tensor([dice.randrange(len(text)) for _ in range(size)])
+    rungs = ladder(*split(ids), vocab_size=len(text))
+    reading = read_loss(value, "val", rungs)
+    assert not re.search('"th"|[Ll]etter|words|Shakespeare', f"{reading.landmark}{reading.sounds}")
+    if reading.landmark == "knows nothing":
+        assert abs(value - math.log(len(text))) < 1  # far below, it does know something
+    lower = read_loss(value / 2, "val", rungs)
+    order = ["worse than guessing", *(mark.name for mark in own(rungs))]
+    assert order.index(lower.landmark) >= order.index(reading.landmark)
+
+
+def test_a_text_of_one_symbol_has_nothing_to_learn():
+    ids = torch.zeros(300, dtype=torch.uint8)
+    reading = read_loss(0.0, "val", ladder(*split(ids), vocab_size=1))
+    assert str(reading) == (
+        "0.00 on the validation text: nothing to learn. It would sound like its only symbol, again "
+        "and again. It beats no baseline. From here on the samples tell more than the number."
+    )
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -275,3 +308,12 @@ def test_the_run_of_the_talk_overfits_since_its_sweet_spot():
         "overfitting",
     ]
     assert verdict(curve(val, train)).best_step == 300
+
+
+@pytest.mark.parametrize("losses", [[3.0, 0.5, 0.01], [3.0, 1.0, 1.0, 1.0], [3.0, 1.0, 2.0]])
+def test_what_is_copied_is_not_praised(losses):
+    judged = verdict(curve(losses), copied=0.43)
+    assert judged.status == "copied"
+    assert judged.text.startswith("No verdict: 43% of the validation text also stands in the train")
+    assert verdict(curve(losses), copied=0.05).text == verdict(curve(losses)).text
+    assert verdict(curve([3.0, math.nan, 1.0]), copied=0.43).status == "diverged"

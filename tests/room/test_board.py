@@ -42,7 +42,22 @@ def test_a_folder_becomes_a_board_with_the_lowest_loss_first(room):
     alice = rows[1]
     assert (alice.step, alice.seconds, alice.n_params) == (10, 1.0, 1000)
     assert alice.tokens_per_second == 200 / 2.0  # of the whole run
-    assert alice.reached == "letter frequencies"
+    assert alice.reached == "beyond counting"  # this ladder ends at the frequencies
+
+
+def test_a_run_validated_on_what_it_was_trained_on_has_no_rank(room):
+    copied = ABOUT | {"text": ABOUT["text"] | {"name": "twice.txt", "sha256": "cd" * 32}}
+    for name, share in (("eve", 0.96), ("mallory", 0.1), ("trent", 1.0)):  # as many as the honest
+        text = copied["text"] | {"copied": share}
+        write(room / f"{name}.jsonl", copied | {"text": text}, [point(0, 4.2), point(20, 0.1)])
+    write(room / "frank.jsonl", ABOUT | {"text": ABOUT["text"] | {"copied": 0.09}})
+    compared = compare(room)
+    assert names(compared)[:4] == ["bob", "alice", "carol", "frank"]
+    assert [row.rank for row in compared.rows[4:]] == [None] * 3
+    alone = compare(room / "eve.jsonl")
+    assert alone.rows[0].reached == "96% of the validation text is in the training text, too"
+    assert "none of which can be ranked" in alone.summary
+    assert alone.figure.axes
 
 
 def test_the_figures_are_those_of_a_real_record():
