@@ -5,6 +5,7 @@
 # Options: PYTHON=python3.12  the Python to use (3.11 or newer)
 #          TORCH=cpu          on Linux without an NVIDIA GPU: PyTorch without gigabytes of CUDA
 #          ARGS="--minutes 8" more arguments for `nanogpt train`, see `.venv/bin/nanogpt train -h`
+#          ARGS="--fresh 03"  the same for `nanogpt lab`: one notebook as if new
 
 PYTHON ?= python3
 TORCH ?=
@@ -36,7 +37,7 @@ test-colab: $(COLAB)/ready
 	@COLAB_PYTHON=$(COLAB)/bin/python $(BIN)/python -m pytest tests/colab_course.py
 
 lab: setup
-	@$(BIN)/jupyter lab notebooks
+	@$(BIN)/nanogpt lab $(ARGS)
 
 doctor: setup
 	@$(BIN)/nanogpt doctor

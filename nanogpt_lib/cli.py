@@ -17,6 +17,7 @@ BEGAN = time.perf_counter()  # `--minutes` counts from here; this clock never ju
 EPILOG = """\
 first steps:
   nanogpt doctor                    is this machine ready?
+  nanogpt lab                       the course, in JupyterLab
   nanogpt train                     train a small GPT on Shakespeare, a minute or two
   nanogpt sample --prompt "ROMEO:"  let it write
   nanogpt train --minutes 8         the best model this machine can train in 8 minutes
@@ -47,6 +48,16 @@ def build_parser() -> argparse.ArgumentParser:
     doctor = command(run_doctor, "check Python, packages, memory, device and text")
     add_text(doctor)
     add_device(doctor)
+
+    lab = command(run_lab, "open the course in JupyterLab, in copies of your own")
+    lab.add_argument(
+        "--fresh",
+        metavar="NOTEBOOK",
+        help="only make one copy anew, such as 03_model; the old copy is kept beside it",
+    )
+    lab.add_argument(
+        "options", nargs="*", help="for JupyterLab, after two dashes: nanogpt lab -- --no-browser"
+    )
 
     data = command(run_data, "fetch Tiny Shakespeare, or look at a text of your own")
     add_text(data)
@@ -210,6 +221,16 @@ def run_doctor(args) -> int:
     from nanogpt_lib.room.doctor import report
 
     return 0 if report(args.text, args.device) else 1
+
+
+def run_lab(args) -> int:
+    from nanogpt_lib.room.lab import fresh, lab
+
+    if args.fresh:
+        print(fresh(args.fresh))
+    else:
+        lab(args.options)
+    return 0
 
 
 def run_data(args) -> int:

@@ -189,3 +189,10 @@ def test_a_training_goes_to_the_current_folder_and_what_it_advises_is_there(brou
     assert "smoke" in brought("compare")
     assert "make " not in printed
     assert f"the course is at {HOME.url}" in printed.replace(f"/tree/{HOME.branch}", "")
+
+
+def test_the_lab_says_where_the_notebooks_are(installed, outside):
+    command = [installed[0] / "nanogpt", "lab"]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", **outside)
+    assert done.returncode == 2
+    assert f"the course is at {HOME.url}" in done.stderr

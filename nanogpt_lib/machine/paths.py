@@ -55,7 +55,7 @@ def way_to_the_course() -> str:
     """A line that says how to open the notebooks or, if they are not here, where to find them."""
     root = checkout(Path.cwd()) or checkout(LIBRARY)
     if root:
-        return advice("lab", f"jupyter lab {root / 'notebooks'}") + "    opens the course"
+        return advice("lab", "nanogpt lab") + "    opens the course"
     from importlib.metadata import PackageNotFoundError, metadata  # slow to import, rarely needed
 
     try:

@@ -59,11 +59,11 @@ def test_make_is_advised_where_there_is_a_makefile_only(tmp_path, monkeypatch):
     monkeypatch.setattr(paths.shutil, "which", lambda program: program)
     for folder, command in (("", "make lab"), ("notebooks", "make -C .. lab")):
         monkeypatch.chdir(ROOT / folder)
-        assert paths.advice("lab", "jupyter lab") == command
+        assert paths.advice("lab", "nanogpt lab") == command
     monkeypatch.setattr(paths.shutil, "which", lambda program: None)
-    assert paths.advice("lab", "jupyter lab") == "jupyter lab"
+    assert paths.advice("lab", "nanogpt lab") == "nanogpt lab"
     monkeypatch.chdir(tmp_path)
-    assert paths.advice("lab", "jupyter lab") == "jupyter lab"
+    assert paths.advice("lab", "nanogpt lab") == "nanogpt lab"
 
 
 def test_the_way_to_the_course_leads_to_the_notebooks(tmp_path, monkeypatch):
@@ -72,7 +72,7 @@ def test_the_way_to_the_course_leads_to_the_notebooks(tmp_path, monkeypatch):
 
     monkeypatch.setattr(paths.shutil, "which", lambda program: None)
     monkeypatch.chdir(tmp_path)  # the library's own checkout has them
-    assert paths.way_to_the_course() == f"jupyter lab {ROOT / 'notebooks'}    opens the course"
+    assert paths.way_to_the_course() == "nanogpt lab    opens the course"
     monkeypatch.setattr(paths, "LIBRARY", tmp_path / "nanogpt_lib")  # as from a wheel
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert paths.way_to_the_course() == f"the course is at {project['urls']['Repository']}"
