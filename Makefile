@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 COLAB := $(VENV)/colab
 
-.PHONY: train test quick nightly test-colab lab setup doctor notebooks bench speedrun badges slides \
+.PHONY: train test quick nightly test-colab lab setup doctor notebooks bench speedrun badges blank slides \
   lint format lock dist clean
 
 train: setup
@@ -57,6 +57,10 @@ speedrun: setup
 # Badges, set-up cells and links anew, after the course has moved: Repository in pyproject.toml.
 badges: setup
 	@$(BIN)/python tools/colab.py $(ARGS)
+
+# The branch that the badges open: the notebooks without outputs. ARGS="--push origin" publishes it.
+blank: setup
+	@$(BIN)/python tools/blank_branch.py $(ARGS)
 
 # Slides of 01 to 06, in build/slides. ARGS=--check only says whether the notebooks are marked.
 slides: setup

@@ -2,7 +2,8 @@
 
 Owner, repository and branch are in one place, `Repository` in pyproject.toml. From it this tool
 makes the badge under each notebook's title, the set-up cell of each notebook, and the README's
-links. The notebooks also get the metadata that asks Colab for a T4. Nothing else changes.
+links. The badges open the notebooks without outputs: see `tools/blank_branch.py`. The notebooks
+also get the metadata that asks Colab for a T4. Nothing else changes.
 
     python tools/colab.py          # writes what has changed
     python tools/colab.py --check  # writes nothing, names what is out of date
@@ -57,8 +58,13 @@ class Home:
     def url(self) -> str:
         return f"https://github.com/{self.owner}/{self.name}"
 
+    @property
+    def blank(self) -> str:
+        """The branch with the notebooks without outputs, which `tools/blank_branch.py` writes."""
+        return f"{self.branch}-blank"
+
     def badge(self, notebook: str) -> str:
-        link = f"{COLAB}/github/{self.owner}/{self.name}/blob/{self.branch}/notebooks/{notebook}"
+        link = f"{COLAB}/github/{self.owner}/{self.name}/blob/{self.blank}/notebooks/{notebook}"
         return f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]({link})"
 
     def setup(self) -> str:

@@ -76,7 +76,7 @@ def test_a_notebook_gets_badge_set_up_and_the_wish_for_a_t4(course):
     notebook = nbformat.read(course / "notebooks" / "01_one.ipynb", as_version=4)
     title, badge, rest = notebook.cells[0].source.split("\n\n", 2)
     assert (title, rest) == ("# 01 · One", "Words.\n\n| **Time** | 5 minutes")
-    page = "colab.research.google.com/github/ada/kit/blob/main/notebooks/01_one.ipynb"
+    page = "colab.research.google.com/github/ada/kit/blob/main-blank/notebooks/01_one.ipynb"
     assert badge.startswith("[![Open in Colab](https://") and badge.endswith(f"](https://{page})")
     assert "git clone -q --depth 1 --branch main https://github.com/ada/kit\n" in (
         notebook.cells[1].source
@@ -117,7 +117,7 @@ def test_a_new_home_is_written_everywhere(course):
     assert len(texts) == 3
     for text in texts:
         assert "ada/kit" not in text
-        assert "grace/gpt-kit/blob/spring-2027/notebooks/" in text
+        assert "grace/gpt-kit/blob/spring-2027-blank/notebooks/" in text
         assert "--branch spring-2027 https://github.com/grace/gpt-kit" in text
     assert 'os.path.abspath("gpt-kit")' in cells_of(course, "02_two.ipynb")[1].source
 
