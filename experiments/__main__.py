@@ -18,6 +18,7 @@ EXPERIMENTS = {
     "chat": "three ways to tune on requests, of notebook 08",
     "arithmetic": "addition at once and in steps, of notebook 08",
     "rl": "practice for two rewards, of notebook 08",
+    "facts": "what notebooks 00 to 03 claim, seed by seed: a minute or two a case",
     "ladder": "from the plain GPT to the fast one, of notebook 10: 8 seconds of one core a run",
 }
 

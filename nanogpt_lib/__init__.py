@@ -47,6 +47,7 @@ _HOME = {
     "room.board": ("compare",),
     "room.playground": ("playground",),
     "beyond.sketchpad": ("sketchpad",),
+    "course.mixing": ("mixed_loss",),
 }
 _MODULES = {
     "runs": ("checkpoint", "record"),
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
     from nanogpt_lib.course import clinic as clinic
     from nanogpt_lib.course import copying as copying
     from nanogpt_lib.course import exercises as exercises
+    from nanogpt_lib.course.mixing import mixed_loss as mixed_loss
     from nanogpt_lib.machine.device import Compute as Compute
     from nanogpt_lib.machine.device import pick_compute as pick_compute
     from nanogpt_lib.machine.paths import runs_dir as runs_dir

@@ -24,7 +24,7 @@ class Landmark:
 # The first five are rungs of the ladder of Tiny Shakespeare, k = -1 to 3. They describe any text.
 VALIDATION = (
     Landmark(4.17, "knows nothing", "random symbols, rare ones as often as common ones"),
-    Landmark(3.35, "letter frequencies", 'common letters and spaces, and soon the first "th"'),
+    Landmark(3.35, "letter frequencies", 'spaces and common letters at first, then "th" and "ou"'),
     Landmark(2.49, "letter pairs", 'fragments such as "th" and "ou", words of the right length'),
     Landmark(2.05, "syllables", "short words among invented ones, lines of the right length"),
     Landmark(1.78, "words", "many real words and little sense, in a layout that looks right"),

@@ -19,8 +19,11 @@ def round_trip(context, ids, names, probabilities, drawn, title="") -> Figure:
     """How a language model writes: text, ids, model, probabilities, a new character, and again.
 
     context: the text it sees. ids: its numbers. names, probabilities: the likeliest next
-    characters and their probabilities. drawn: the character that is drawn and appended.
+    characters and their probabilities; all others share one bar. drawn: the character that is
+    drawn and appended, one of these or not.
     """
+    names, probabilities = [*names, "others"], [*probabilities, max(0.0, 1 - sum(probabilities))]
+    drawn_bar = drawn if drawn in names else "others"
     figure = Figure(figsize=(10, 3.7), layout="constrained")
     axes = figure.subplots()
     text = "".join(visible(symbol) for symbol in context)
@@ -39,14 +42,14 @@ def round_trip(context, ids, names, probabilities, drawn, title="") -> Figure:
     for i, (name, chance) in enumerate(zip(names, probabilities, strict=True)):
         y = 3.5 - (i + 0.5) * 2.0 / len(names)
         length = room * chance / max(0.5, *probabilities)
-        colour = VALIDATION if name == drawn else TRAIN
+        colour = VALIDATION if name == drawn_bar else TRAIN
         axes.barh(y, length, left=left, height=1.5 / len(names), color=colour)
         axes.text(left - 0.12, y, visible(name), ha="right", va="center", family="monospace")
         axes.text(left + length + 0.08, y, f"{chance:.0%}", va="center", fontsize=9)
     way_back = ([centre, centre, 1.0, 1.0], [1.4, 0.75, 0.75, 0.9])
     axes.plot(*way_back, color=VALIDATION, linewidth=1.5)
     axes.annotate("", (1.0, 1.5), (1.0, 0.75), arrowprops=ARROW | {"color": VALIDATION})
-    words = f"draw one of them, here {visible(drawn)}, append it to the text, and go round again"
+    words = f"draw one by these chances, here {visible(drawn)}, append it, and go round again"
     axes.text((1.0 + centre) / 2, 0.35, words, ha="center", color=VALIDATION, fontsize=11)
     axes.set(xlim=(-0.1, 10.4), ylim=(0.1, 4.1))
     axes.set_title(title, loc="left", fontweight="bold")
