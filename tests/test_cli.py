@@ -310,7 +310,7 @@ def test_an_own_text_is_trained_on_and_sampled_in_its_own_letters(typed, tmp_pat
     [
         (
             "Das Grün der Bäume ist schön.\n".encode("latin-1") * 500,
-            ("is not UTF-8", "cp1252  Das Grün der Bäume", "python -c"),
+            ("is not UTF-8", "cp1252", "Das Grün der Bäume", "python -c"),
         ),
         ("To be".encode("utf-16"), ("is not UTF-8", "utf_16  To be", "python -c")),
         (b"to be " * 20, ("too short for a context of 32", "at least 330")),

@@ -46,8 +46,7 @@ SAID = [
     ("01_tokenizer", r"That reaches ([\d.]+) \(", lambda: column("tables", "mixed", k=4)),
     (
         "02_attention",
-        r"a recurrent network of ([\d,]+) parameters reached ([\d.]+)\. "
-        r".*? mixed, reach ([\d.]+) \(",
+        r"a recurrent network of ([\d,]+) parameters reached ([\d.]+)\. .*? reach ([\d.]+) \(",
         lambda: [
             *column("gru", "parameters"),
             *column("gru", "val"),
