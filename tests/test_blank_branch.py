@@ -22,7 +22,7 @@ BLANK = HOME.blank
 
 
 @pytest.fixture
-def published(tmp_path):
+def blank_branch(tmp_path):
     """(a repository with two notebooks of the course, a bare one of the same)"""
     course, bare = tmp_path / "course", tmp_path / "bare.git"
     course.mkdir()
@@ -46,8 +46,8 @@ def shown(repository, name):
     return git(repository, "show", f"{BLANK}:{name}")
 
 
-def test_it_holds_the_same_files_and_the_same_notebooks_without_outputs(published):
-    course, bare = published
+def test_it_holds_the_same_files_and_the_same_notebooks_without_outputs(blank_branch):
+    course, bare = blank_branch
     before = git(course, "status", "--porcelain", "--branch")
     assert write(course, "--push", "origin") == 0
     assert git(course, "status", "--porcelain", "--branch") == before
@@ -59,8 +59,8 @@ def test_it_holds_the_same_files_and_the_same_notebooks_without_outputs(publishe
         assert json.loads(shown(bare, name)) == without_outputs(original) != original
 
 
-def test_what_a_badge_opens_is_there(published):
-    course, bare = published
+def test_what_a_badge_opens_is_there(blank_branch):
+    course, bare = blank_branch
     assert write(course, "--push", "origin") == 0
     for path in course.glob("notebooks/*.ipynb"):
         link = f"/blob/{BLANK}/notebooks/{path.name}"
@@ -68,8 +68,8 @@ def test_what_a_badge_opens_is_there(published):
         assert '"outputs": []' in shown(bare, f"notebooks/{path.name}")
 
 
-def test_a_change_adds_a_commit_and_the_same_course_adds_none(published):
-    course, bare = published
+def test_a_change_adds_a_commit_and_the_same_course_adds_none(blank_branch):
+    course, bare = blank_branch
     count = ("rev-list", "--count", BLANK)
     for times in (1, 1, 2):
         if times == 2:
@@ -83,8 +83,8 @@ def test_a_change_adds_a_commit_and_the_same_course_adds_none(published):
         assert git(bare, *count).strip() == str(times)
 
 
-def test_a_fresh_clone_goes_on_from_what_was_pushed(published, tmp_path):
-    course, bare = published
+def test_a_fresh_clone_goes_on_from_what_was_pushed(blank_branch, tmp_path):
+    course, bare = blank_branch
     write(course, "--push", "origin")
     git(course, *ME, "push", "--quiet", "origin", HOME.branch)
     git(tmp_path, "clone", "--quiet", bare, "elsewhere")
@@ -96,8 +96,8 @@ def test_a_fresh_clone_goes_on_from_what_was_pushed(published, tmp_path):
     assert git(bare, "rev-list", "--count", BLANK).strip() == "2"
 
 
-def test_a_pinned_tag_has_a_branch_of_its_own(published, capsys):
-    course, _ = published
+def test_a_pinned_tag_has_a_branch_of_its_own(blank_branch, capsys):
+    course, _ = blank_branch
     project = course / "pyproject.toml"
     text = project.read_text(encoding="utf-8")
     project.write_text(text.replace(HOME.url, f"{HOME.url}/tree/spring-2027"), encoding="utf-8")
@@ -108,8 +108,8 @@ def test_a_pinned_tag_has_a_branch_of_its_own(published, capsys):
     assert git(course, "rev-parse", "spring-2027-blank")
 
 
-def test_a_remote_that_is_not_there_is_named(published, capsys):
-    course, _ = published
+def test_a_remote_that_is_not_there_is_named(blank_branch, capsys):
+    course, _ = blank_branch
     assert write(course, "--push", "nowhere") == 1
     assert "nowhere" in capsys.readouterr().err
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def course(tmp_path, monkeypatch):
+def a_course(tmp_path, monkeypatch):
     """A checkout with two notebooks that have outputs, and a git that knows the kit's ignores."""
     (tmp_path / "nanogpt_lib").mkdir()
     (tmp_path / "pyproject.toml").touch()
@@ -54,14 +54,14 @@ def saved(path, **changes):
     return path.read_bytes()
 
 
-def test_copies_have_all_but_the_outputs(course):
-    lab.copy_course(course)
-    for source in (course / "notebooks").iterdir():
-        copy = nbformat.read(copy_of(course, source.stem), as_version=4)
+def test_copies_have_all_but_the_outputs(a_course):
+    lab.copy_course(a_course)
+    for source in (a_course / "notebooks").iterdir():
+        copy = nbformat.read(copy_of(a_course, source.stem), as_version=4)
         original = nbformat.read(source, as_version=4)
         nbformat.validate(copy)
         assert [c.source for c in copy.cells] == [c.source for c in original.cells]
-        assert "the answer" not in copy_of(course, source.stem).read_text()
+        assert "the answer" not in copy_of(a_course, source.stem).read_text()
         assert "the answer" in source.read_text()  # the course keeps its outputs
 
 
@@ -75,82 +75,83 @@ def test_a_copy_of_a_real_notebook_differs_in_outputs_and_counts_only(path):
         assert not new.get("outputs") and not new.get("execution_count")
 
 
-def test_links_to_files_lead_to_the_same_place_from_a_copy(course):
-    lab.copy_course(course)
+def test_links_to_files_lead_to_the_same_place_from_a_copy(a_course):
+    lab.copy_course(a_course)
     there = {
-        (path / "../docs/x.md").resolve() for path in (course / "notebooks", course / lab.COPIES)
+        (path / "../docs/x.md").resolve()
+        for path in (a_course / "notebooks", a_course / lab.COPIES)
     }
     assert len(there) == 1
 
 
-def test_git_sees_nothing_of_the_copies(course):
+def test_git_sees_nothing_of_the_copies(a_course):
     def git(*words):
         identity = ("-c", "user.name=a", "-c", "user.email=a@b")
         return subprocess.run(
-            ["git", *identity, *words], cwd=course, check=True, capture_output=True, text=True
+            ["git", *identity, *words], cwd=a_course, check=True, capture_output=True, text=True
         ).stdout
 
     git("init", "-q")
     git("add", ".")
     git("commit", "-qm", "The course")
-    lab.copy_course(course)
-    saved(copy_of(course, "03_model"))
-    (course / lab.COPIES / ".ipynb_checkpoints").mkdir()
+    lab.copy_course(a_course)
+    saved(copy_of(a_course, "03_model"))
+    (a_course / lab.COPIES / ".ipynb_checkpoints").mkdir()
     assert git("status", "--porcelain") == ""
 
 
 @pytest.mark.parametrize(
     "change", [{"source": "answer = 42"}, {"outputs": []}], ids=["an answer", "only run"]
 )
-def test_a_newer_course_never_overwrites_work(course, change):
-    lab.copy_course(course)
-    mine = saved(copy_of(course, "03_model"), **change)
+def test_a_newer_course_never_overwrites_work(a_course, change):
+    lab.copy_course(a_course)
+    mine = saved(copy_of(a_course, "03_model"), **change)
     for words in ("A newer course.", "The newest."):
-        publish(course, "03_model", words)
-        news = lab.copy_course(course)
-        assert copy_of(course, "03_model").read_bytes() == mine
+        publish(a_course, "03_model", words)
+        news = lab.copy_course(a_course)
+        assert copy_of(a_course, "03_model").read_bytes() == mine
         assert any("03_model has changed" in line and "--fresh 03_model" in line for line in news)
 
 
-def test_what_nobody_has_touched_follows_the_course(course):
-    lab.copy_course(course)
-    publish(course, "03_model", "A newer course.")
-    news = lab.copy_course(course)
-    assert "A newer course." in copy_of(course, "03_model").read_text()
+def test_what_nobody_has_touched_follows_the_course(a_course):
+    lab.copy_course(a_course)
+    publish(a_course, "03_model", "A newer course.")
+    news = lab.copy_course(a_course)
+    assert "A newer course." in copy_of(a_course, "03_model").read_text()
     assert not any("03_model" in line for line in news)
 
 
-def test_the_same_course_again_says_nothing_and_writes_nothing(course):
-    lab.copy_course(course)
-    mine = saved(copy_of(course, "03_model"))
-    assert len(lab.copy_course(course)) == 1
-    assert copy_of(course, "03_model").read_bytes() == mine
+def test_the_same_course_again_says_nothing_and_writes_nothing(a_course):
+    lab.copy_course(a_course)
+    mine = saved(copy_of(a_course, "03_model"))
+    assert len(lab.copy_course(a_course)) == 1
+    assert copy_of(a_course, "03_model").read_bytes() == mine
 
 
-def test_a_copy_that_is_no_notebook_any_more_is_left_alone(course):
-    lab.copy_course(course)
-    copy_of(course, "03_model").write_text("<<<<<<< oh")
-    publish(course, "03_model", "A newer course.")
-    lab.copy_course(course)
-    assert copy_of(course, "03_model").read_text() == "<<<<<<< oh"
+def test_a_copy_that_is_no_notebook_any_more_is_left_alone(a_course):
+    lab.copy_course(a_course)
+    copy_of(a_course, "03_model").write_text("<<<<<<< oh")
+    publish(a_course, "03_model", "A newer course.")
+    lab.copy_course(a_course)
+    assert copy_of(a_course, "03_model").read_text() == "<<<<<<< oh"
 
 
 @pytest.mark.parametrize("name", ["03", "03_model", "my_notebooks/03_model.ipynb"])
-def test_fresh_restores_one_and_keeps_the_old(course, capsys, name):
-    lab.copy_course(course)
-    new = copy_of(course, "03_model").read_bytes()
-    mine = saved(copy_of(course, "03_model"), source="answer = 42")
-    other = saved(copy_of(course, "00_start_here"))
+def test_fresh_restores_one_and_keeps_the_old(a_course, capsys, name):
+    lab.copy_course(a_course)
+    new = copy_of(a_course, "03_model").read_bytes()
+    mine = saved(copy_of(a_course, "03_model"), source="answer = 42")
+    other = saved(copy_of(a_course, "00_start_here"))
     for number in (1, 2):
         assert main(["lab", "--fresh", name]) == 0
         assert f"03_model.old{number}.ipynb" in capsys.readouterr().out
-    assert copy_of(course, "03_model").read_bytes() == new
-    assert copy_of(course, "03_model.old1").read_bytes() == mine
-    assert copy_of(course, "00_start_here").read_bytes() == other
+    assert copy_of(a_course, "03_model").read_bytes() == new
+    assert copy_of(a_course, "03_model.old1").read_bytes() == mine
+    assert copy_of(a_course, "00_start_here").read_bytes() == other
 
 
 @pytest.mark.parametrize("name", ["11_more", "0", "", ".ipynb"])
-def test_fresh_says_which_notebooks_there_are(course, name):
+def test_fresh_says_which_notebooks_there_are(a_course, name):
     with pytest.raises(ValueError, match="there are 00_start_here, 03_model"):
         lab.fresh(name)
 
@@ -165,14 +166,14 @@ def test_without_notebooks_it_says_where_the_course_is(tmp_path, monkeypatch, ca
 
 
 @pytest.mark.slow
-def test_jupyterlab_opens_the_first_copy_with_the_repository_as_root(course):
+def test_jupyterlab_opens_the_first_copy_with_the_repository_as_root(a_course):
     """The learner's own terminal: `nanogpt` is found, and the library's files can be opened."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PATH": os.defpath, "PYTHONUTF8": "1"}
-    environment |= {"JUPYTER_CONFIG_DIR": str(course), "JUPYTER_RUNTIME_DIR": str(course)}
+    environment |= {"JUPYTER_CONFIG_DIR": str(a_course), "JUPYTER_RUNTIME_DIR": str(a_course)}
     options = ("--no-browser", "--port=0", "--allow-root", "--ServerApp.ip=127.0.0.1")
     server = subprocess.Popen(
         [sys.executable, "-m", "nanogpt_lib", "lab", "--", *options],
-        cwd=course / "notebooks",
+        cwd=a_course / "notebooks",
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -49,7 +49,7 @@ def test_a_weight_that_is_not_finite_is_refused_by_name(bad):
 
 
 @pytest.fixture
-def saved(tmp_path):
+def saved_in_8_bits(tmp_path):
     """A small model in 8 bits, and the model."""
     torch.manual_seed(0)
     model = GPT(GPTConfig(vocab_size=8, block_size=8, n_layer=1, n_head=1, n_embd=8))
@@ -60,8 +60,8 @@ def saved(tmp_path):
     return path, model
 
 
-def test_a_checkpoint_in_8_bits_loads_as_the_model_that_it_is_nearly(saved):
-    path, model = saved
+def test_a_checkpoint_in_8_bits_loads_as_the_model_that_it_is_nearly(saved_in_8_bits):
+    path, model = saved_in_8_bits
     loaded, _, data = checkpoint.load_model(path)
     assert data["bits"] == 8
     x = torch.arange(8)[None]
@@ -101,8 +101,8 @@ def change(header, kinds, parts, what):
         ("other numbers", "has the type U8"),
     ],
 )
-def test_what_does_not_fit_together_is_refused_before_it_is_read(saved, what, words):
-    path, _ = saved
+def test_what_does_not_fit_together_is_refused_before_it_is_read(saved_in_8_bits, what, words):
+    path, _ = saved_in_8_bits
     header, kinds, parts = take_apart(path)
     change(header, kinds, parts, what)
     path.write_bytes(sign(header, kinds, parts))

@@ -50,7 +50,7 @@ def advised(message: str, folder: Path) -> None:
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def bare(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -66,12 +66,12 @@ def test_an_encoding_is_recognised_and_shows_how_the_text_would_read(encoding, t
 
 
 @ALL_TEXTS
-def test_the_command_that_is_advised_gives_the_text(encoding, text, here):
+def test_the_command_that_is_advised_gives_the_text(encoding, text, bare):
     path = Path("own.txt")
     path.write_bytes((text * 10).encode(encoding))
     with pytest.raises(TextError) as caught:
         read_text(path)
-    advised(str(caught.value), here)
+    advised(str(caught.value), bare)
     assert read_text(Path("own-utf8.txt")) == text * 10
 
 
@@ -86,11 +86,11 @@ def test_a_name_that_a_shell_would_not_take_is_not_pasted():
     assert "open('old.txt', encoding='cp1251')" in message
 
 
-def test_a_text_with_few_damaged_places_keeps_the_rest(here):
+def test_a_text_with_few_damaged_places_keeps_the_rest(bare):
     Path("own.txt").write_bytes(RUSSIAN.encode() + b"\xd0" + RUSSIAN.encode())
     with pytest.raises(TextError, match="most of it is: 1 places are damaged") as caught:
         read_text(Path("own.txt"))
-    advised(str(caught.value), here)
+    advised(str(caught.value), bare)
     assert read_text(Path("own-utf8.txt")) == f"{RUSSIAN}\ufffd{RUSSIAN}"
 
 
@@ -121,11 +121,11 @@ def test_what_is_another_kind_of_file_is_called_by_its_name(data, words):
 
 
 @pytest.mark.parametrize("kind", ["gzip", "bzip2", "xz"])
-def test_the_command_that_unpacks_does(kind, here):
+def test_the_command_that_unpacks_does(kind, bare):
     Path("own.txt.gz").write_bytes(KINDS[kind][0])
     with pytest.raises(TextError) as caught:
         read_text(Path("own.txt.gz"))
-    advised(str(caught.value), here)
+    advised(str(caught.value), bare)
     assert read_text(Path("own-utf8.txt")) == RUSSIAN
 
 
