@@ -95,7 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_copy(resume)
 
     sample = command(run_sample, "let a trained model write")
-    add_run(sample, ', or "talk" or "pocket", trained models that come with the kit')
+    add_run(sample, ', or "talk", "pocket-long" or "pocket", trained models that come with the kit')
     sample.add_argument("--prompt", default="", help="text to continue (\\n is a new line)")
     sample.add_argument("-n", "--tokens", type=int, default=500, help="number of new tokens (500)")
     sample.add_argument("--temperature", type=float, default=0.7, help="0: greedy, 1: as learnt")
@@ -116,7 +116,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     export = command(run_export, "write a model and its tokenizer for the transformers library")
-    add_run(export, ', or a checkpoint, or "talk" or "pocket", which come with the kit')
+    add_run(
+        export, ', or a checkpoint, or "talk", "pocket-long" or "pocket", which come with the kit'
+    )
     export.add_argument("--to", type=Path, required=True, metavar="DIR", help="a new folder")
 
     plot = command(run_plot, "draw a run's curve again from its record")
