@@ -22,7 +22,7 @@ from nanogpt_lib.cli import build_parser, main
 from nanogpt_lib.machine import host
 from nanogpt_lib.machine.paths import RECORDED, data_dir
 from nanogpt_lib.room import doctor
-from nanogpt_lib.runs import pace, record, whole
+from nanogpt_lib.runs import pace, record, texts, whole
 from nanogpt_lib.runs.wording import duration
 
 pytestmark = pytest.mark.slow
@@ -632,7 +632,7 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback(at_home):
 
 
 def test_ctrl_c_before_the_training_ends_the_program_with_one_word(typed, monkeypatch):
-    monkeypatch.setattr(whole, "prepare", lambda text: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(texts, "prepare", lambda text: signal.raise_signal(signal.SIGINT))
     code, _, errors = typed("data")
     assert code == 130 and errors == "\nStopped.\n"
 
