@@ -22,7 +22,7 @@ from nanogpt_lib.cli import build_parser, main
 from nanogpt_lib.machine import host
 from nanogpt_lib.machine.paths import RECORDED, data_dir
 from nanogpt_lib.room import doctor
-from nanogpt_lib.runs import pace, record, texts, whole
+from nanogpt_lib.runs import pace, record, texts
 from nanogpt_lib.runs.wording import duration
 
 pytestmark = pytest.mark.slow
