@@ -206,18 +206,17 @@ class Exercise:
         If both fail on an input, the results are the same if the errors are the same.
         """
         for mistake in self.mistakes:
-            theirs = [outcome(mistake.answer, arguments) for arguments in self.inputs]
-            if all(
-                self.alike(*three, mistake.same)
-                for three in zip(results, theirs, self.inputs, strict=True)
-            ):
+            pairs = zip(results, self.inputs, strict=True)
+            if all(self.is_of(mistake, result, arguments) for result, arguments in pairs):
                 return mistake.message
         return ""
 
-    def alike(self, ours, theirs, arguments, same=None) -> bool:
+    def is_of(self, mistake: Mistake, given, arguments: tuple) -> bool:
+        """Whether a result is what the mistake gives for these arguments."""
+        theirs = outcome(mistake.answer, arguments)
         if isinstance(theirs, BaseException):
-            return type(ours) is type(theirs) and str(ours) == str(theirs)
-        return never_raises(same)(ours, theirs) if same else self.agree(ours, theirs)
+            return type(given) is type(theirs) and str(given) == str(theirs)
+        return never_raises(mistake.same or self.agree)(given, theirs)
 
     def constant(self, results: list) -> str:
         """The message if all results are the same; else "". The right results always differ."""

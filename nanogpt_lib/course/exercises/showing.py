@@ -4,7 +4,7 @@ from dataclasses import MISSING, fields, is_dataclass
 
 import torch
 
-CALL, RESULT = 100, 130  # characters that are still read at a glance
+CALL, RESULT = 120, 130  # characters that are still read at a glance
 DIGITS = 4
 
 
