@@ -11,12 +11,11 @@ DIGITS = 4
 def example(name: str, arguments: tuple, given, right) -> str:
     """ "NAME(...) gave ..., expected ...", or "" if that would be long."""
     call = f"{name}({', '.join(map(shown, arguments))})"
-    gave, expected = shown(given), shown(right)
+    expected = shown(right)
+    gave = "" if isinstance(given, BaseException) else shown(given)
     if gave == expected or len(call) > CALL or max(len(gave), len(expected)) > RESULT:
         return ""
-    if isinstance(given, Exception):
-        return f"That was {call}; expected {expected}"
-    return f"{call} gave {gave}, expected {expected}"
+    return f"{call} gave {gave}, expected {expected}" if gave else f"{call}: expected {expected}"
 
 
 def shown(value) -> str:
