@@ -458,9 +458,9 @@ def test_nothing_arrives_after_the_end(impatient):
 def test_the_call_that_failed_is_shown_where_it_is_small(capsys):
     ex.bigram_counts.check(lambda ids, V: torch.zeros(V, V, dtype=torch.long))
     assert (
-        "    bigram_counts(tensor([0, 1, 2, 1]), 3) gave "
-        "tensor([[0, 0, 0], [0, 0, 0], [0, 0, 0]]), expected "
-        "tensor([[0, 1, 0], [0, 0, 1], [0, 1, 0]])\n"
+        "    bigram_counts(tensor([0, 1, 2, 1]), 3)\n"
+        "        gave     tensor([[0, 0, 0], [0, 0, 0], [0, 0, 0]])\n"
+        "        expected tensor([[0, 1, 0], [0, 0, 1], [0, 1, 0]])\n"
     ) in capsys.readouterr().out
     ex.choices.check(lambda loss: 2.0**loss)
     assert "choices(4.174) gave 18.06, expected 65\n" in capsys.readouterr().out

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from nanogpt_lib.course import exercises as ex
-from nanogpt_lib.course.exercises.base import source_of
+from nanogpt_lib.course.exercises.calling import source_of
 from nanogpt_lib.course.exercises.comparing import difference
 
 EXERCISES = list(ex.ALL.values())

@@ -16,7 +16,8 @@ import nbformat
 import pytest
 
 from nanogpt_lib.course import exercises as ex
-from nanogpt_lib.course.exercises.base import Exercise, source_of
+from nanogpt_lib.course.exercises.base import Exercise
+from nanogpt_lib.course.exercises.calling import source_of
 from nanogpt_lib.room.background import process_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"

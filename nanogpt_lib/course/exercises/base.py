@@ -6,16 +6,14 @@ known mistake, the learner is told which one. A mistake may also raise an error;
 compares the errors. Checking never raises and always ends, so it never blocks "Run all".
 """
 
-import copy
 import inspect
 import os
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from torch.overrides import TorchFunctionMode
-
 from nanogpt_lib.course.exercises import patience, showing
+from nanogpt_lib.course.exercises.calling import Listener, line_of, outcome, source_of, takes
 from nanogpt_lib.course.exercises.comparing import (
     as_number,
     close,
@@ -102,7 +100,7 @@ class Exercise:
         status, message = verdict.status, verdict.message
         print(f"{status}: {message}" if message else status)
         if verdict.example:
-            print(f"    {verdict.example}")
+            print(textwrap.indent(verdict.example, "    "))
         if os.environ.get("NANOGPT_STRICT") and status != "Right":
             raise CheckFailed(f"{self.name}: {status}: {message}")
         return self.hand_back(answer, status.startswith("Right")) if callable(self.answer) else None
@@ -238,32 +236,6 @@ class Exercise:
         return f"replace the ... and run the cell again ({self.minutes} min). ex.{self.name}.hint()"
 
 
-def takes(function, arguments: tuple) -> bool:
-    """Whether a function can be called with these arguments, according to its signature."""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some built-in functions have no signature
-        return True
-    try:
-        signature.bind(*arguments)
-    except TypeError:
-        return False
-    return True
-
-
-def outcome(function, arguments: tuple, call: Callable | None = None):
-    """What a function returns for the arguments, or the error that it raises.
-
-    The arguments are copied, so it does no harm if the function changes them. call: makes the call,
-    such as `patiently`.
-    """
-    copied = copy.deepcopy(arguments)
-    try:
-        return call(function, copied) if call else function(*copied)
-    except (Exception, SystemExit) as error:
-        return error
-
-
 def never_fails(explain: Callable) -> Callable:
     """Makes an explanation say nothing about what it cannot read."""
 
@@ -274,18 +246,6 @@ def never_fails(explain: Callable) -> Callable:
             return ""
 
     return safe
-
-
-class Listener(TorchFunctionMode):
-    """Notes the names of PyTorch's functions that are called, under whatever name they were."""
-
-    def __init__(self):
-        super().__init__()
-        self.names: list[str] = []
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        self.names.append(getattr(func, "__name__", ""))
-        return func(*args, **(kwargs or {}))
 
 
 def not_a_number(answer) -> str:
@@ -301,24 +261,6 @@ def not_a_number(answer) -> str:
         whole = "_".join([str(answer[0]), *(f"{n:03}" for n in answer[1:])])
         return f"the commas make {len(answer)} numbers of it: write answer = {whole}"
     return ""
-
-
-def line_of(error: BaseException, answer) -> str:
-    """The line of the learner's own code that raised an error, if it can be found."""
-    own = getattr(getattr(answer, "__code__", None), "co_filename", None)
-    frames = inspect.getinnerframes(error.__traceback__) if error.__traceback__ else []
-    seen = [f for f in frames if f.frame.f_code.co_filename == own]
-    mine = [f.code_context[0].strip() for f in seen if f.code_context]
-    return f" (in: {mine[-1]})" if mine else ""
-
-
-def source_of(thing) -> str:
-    """The source of a function or class without its decorators, or the repr of a value."""
-    if not callable(thing):
-        return repr(thing)
-    lines = textwrap.dedent(inspect.getsource(thing)).rstrip().split("\n")
-    first = next(i for i, line in enumerate(lines) if line.startswith(("def ", "class ")))
-    return "\n".join(lines[first:])
 
 
 def exercise(**fields):

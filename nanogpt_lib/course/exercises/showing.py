@@ -1,10 +1,11 @@
-"""A call with what it gave and what was expected, in a line, where all of it is small."""
+"""A call with what it gave and what was expected, where all of it is small."""
 
 from dataclasses import MISSING, fields, is_dataclass
 
 import torch
 
 CALL, RESULT = 120, 130  # characters that are still read at a glance
+LINE = 96  # what is longer has a line for each part
 DIGITS = 4
 
 
@@ -15,7 +16,10 @@ def example(name: str, arguments: tuple, given, right) -> str:
     gave = "" if isinstance(given, BaseException) else shown(given)
     if gave == expected or len(call) > CALL or max(len(gave), len(expected)) > RESULT:
         return ""
-    return f"{call} gave {gave}, expected {expected}" if gave else f"{call}: expected {expected}"
+    if not gave:
+        return f"{call}: expected {expected}"
+    words = f"{call} gave {gave}, expected {expected}"
+    return words if len(words) <= LINE else f"{call}\n    gave     {gave}\n    expected {expected}"
 
 
 def shown(value) -> str:
