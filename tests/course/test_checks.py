@@ -2,15 +2,18 @@
 
 import itertools
 import math
+import sys
 import threading
 import time
 from decimal import Decimal
 from fractions import Fraction
 
+import nbformat
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from nbclient import NotebookClient
 from torch import nn
 
 from nanogpt_lib.course import exercises as ex
@@ -519,3 +522,53 @@ def test_a_check_as_the_last_line_of_a_cell_shows_nothing_more(capsys):
     assert repr(handed) == ""
     formatted = InteractiveShell.instance().display_formatter.format(handed)
     assert formatted == ({}, {})
+
+
+# In a kernel
+
+BEFORE = """
+import math, time
+from nanogpt_lib import exercises as ex
+from nanogpt_lib.course.exercises import patience
+patience.SECONDS = 0.5
+
+def stuck(ids, pair, new):
+    while True:
+        ids = list(ids)
+
+def asleep(ids, pair, new):
+    time.sleep(100)
+"""
+PRESS_STOP = """
+import os, signal, threading
+patience.SECONDS = 100
+threading.Timer(2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_in_a_kernel_it_shows_a_line_ends_a_loop_and_heeds_the_stop_button():
+    notebook = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell(source)
+            for source in (
+                BEFORE,
+                "ex.choices.check(math.exp)",
+                "ex.merge_pair.check(stuck)",
+                "ex.merge_pair.check(asleep)",
+                PRESS_STOP + "ex.merge_pair.check(stuck)",
+                "print(6 * 7)",
+            )
+        ]
+    )
+    NotebookClient(notebook, timeout=60).execute()
+    said = []
+    for cell in notebook.cells[1:]:
+        (output,) = cell.outputs  # and no function object after it
+        said.append(output.text)
+    assert said[0].startswith("Right: its name is perplexity")
+    assert "stopped after 0 seconds (in: ids = list(ids))" in said[1]
+    assert "it did not end; it was stopped" in said[2]
+    assert "it did not end; you stopped it" in said[3]
+    assert said[4] == "42\n"
