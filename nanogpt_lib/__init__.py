@@ -51,7 +51,7 @@ _HOME = {
 }
 _MODULES = {
     "runs": ("checkpoint", "copying", "record"),
-    "room": ("background", "doctor"),
+    "room": ("background", "doctor", "kernel"),
     "beyond": ("arithmetic", "chat", "digits", "finetune", "rl", "subwords", "voices"),
     "course": ("clinic", "exercises"),
 }
@@ -102,6 +102,7 @@ if TYPE_CHECKING:
     from nanogpt_lib.ngram import ngram_loss as ngram_loss
     from nanogpt_lib.room import background as background
     from nanogpt_lib.room import doctor as doctor
+    from nanogpt_lib.room import kernel as kernel
     from nanogpt_lib.room.board import compare as compare
     from nanogpt_lib.room.live import LivePlot as LivePlot
     from nanogpt_lib.room.playground import playground as playground
