@@ -15,6 +15,8 @@ from nanogpt_lib.machine.terminal import harmless
 
 BEGAN = time.perf_counter()  # `--minutes` counts from here; this clock never jumps
 
+SHIPPED = '"talk", "pocket-long" or "pocket"'  # the models that come with the kit
+
 # PyTorch is imported inside the commands, so `--help` and typing errors get an answer at once.
 
 EPILOG = """\
@@ -95,7 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_copy(resume)
 
     sample = command(run_sample, "let a trained model write")
-    add_run(sample, ', or "talk", "pocket-long" or "pocket", trained models that come with the kit')
+    add_run(sample, f", or {SHIPPED}, trained models that come with the kit")
     sample.add_argument("--prompt", default="", help="text to continue (\\n is a new line)")
     sample.add_argument("-n", "--tokens", type=int, default=500, help="number of new tokens (500)")
     sample.add_argument("--temperature", type=float, default=0.7, help="0: greedy, 1: as learnt")
@@ -116,9 +118,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     export = command(run_export, "write a model and its tokenizer for the transformers library")
-    add_run(
-        export, ', or a checkpoint, or "talk", "pocket-long" or "pocket", which come with the kit'
-    )
+    add_run(export, f", or a checkpoint, or {SHIPPED}, which come with the kit")
     export.add_argument("--to", type=Path, required=True, metavar="DIR", help="a new folder")
 
     plot = command(run_plot, "draw a run's curve again from its record")
@@ -404,6 +404,8 @@ def run_export(args) -> int:
     print(f"Written: {folder}. In Python, with `transformers` installed:")
     print(f"  GPT2LMHeadModel.from_pretrained({folder.as_posix()!r})")
     print(f"  AutoTokenizer.from_pretrained({folder.as_posix()!r})")
+    print(f'  pipeline("text-generation", {folder.as_posix()!r})("ROMEO:")')
+    print(f"There a text ends at {model.config.block_size} symbols, its prompt included.")
     return 0
 
 
