@@ -46,6 +46,7 @@ _HOME = {
     "room.replay": ("replay",),
     "room.board": ("compare",),
     "room.playground": ("playground",),
+    "room.web.page": ("attention_explorer", "page"),
     "beyond.sketchpad": ("sketchpad",),
     "course.mixing": ("mixed_loss",),
 }
@@ -107,6 +108,8 @@ if TYPE_CHECKING:
     from nanogpt_lib.room.live import LivePlot as LivePlot
     from nanogpt_lib.room.playground import playground as playground
     from nanogpt_lib.room.replay import replay as replay
+    from nanogpt_lib.room.web.page import attention_explorer as attention_explorer
+    from nanogpt_lib.room.web.page import page as page
     from nanogpt_lib.runs import checkpoint as checkpoint
     from nanogpt_lib.runs import copying as copying
     from nanogpt_lib.runs import record as record

@@ -29,6 +29,7 @@ first steps:
   nanogpt train --text my.txt       your own text
   nanogpt replay                    watch a recorded run in a minute
   nanogpt compare                   all your runs on one plot
+  nanogpt export --to my-gpt.html   your model as one page, for any browser
   nanogpt export --to my-model      for the transformers library
 """
 
@@ -117,9 +118,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--no-cache", action="store_true", help="compute keys and values again for each token"
     )
 
-    export = command(run_export, "write a model and its tokenizer for the transformers library")
+    export = command(run_export, "write a model as one web page, or for the transformers library")
     add_run(export, f", or a checkpoint, or {SHIPPED}, which come with the kit")
-    export.add_argument("--to", type=Path, required=True, metavar="DIR", help="a new folder")
+    to = "a new folder for transformers, or the page: a new file that ends in .html"
+    export.add_argument("--to", type=Path, required=True, metavar="DIR|FILE.html", help=to)
+    export.add_argument("--bits", type=int, choices=(8, 16), help="of a weight on a page (8)")
+    export.add_argument(
+        "--text", type=Path, metavar="FILE", help="the run's text, to measure what a page loses"
+    )
 
     plot = command(run_plot, "draw a run's curve again from its record")
     add_run(plot)
@@ -394,6 +400,10 @@ def run_export(args) -> int:
     from nanogpt_lib.runs.export import export
 
     run = chosen(args.folder)
+    if args.to.suffix.lower() in (".html", ".htm"):
+        return export_page(run, args)
+    if args.bits or args.text:
+        raise ValueError("--bits and --text are for a page: end the name after --to with .html")
     folder = export(run, args.to)
     model, tokenizer, data = load_model(run)
     text = data["about"].get("run", {}).get("text", {}).get("name", "an unnamed text")
@@ -404,8 +414,28 @@ def run_export(args) -> int:
     print(f"Written: {folder}. In Python, with `transformers` installed:")
     print(f"  GPT2LMHeadModel.from_pretrained({folder.as_posix()!r})")
     print(f"  AutoTokenizer.from_pretrained({folder.as_posix()!r})")
-    print(f'  pipeline("text-generation", {folder.as_posix()!r})("ROMEO:")')
+    prompt = (
+        '"ROMEO:"' if text == "Tiny Shakespeare" else '""'
+    )  # other texts may lack these letters
+    print(f'  pipeline("text-generation", {folder.as_posix()!r})({prompt})')
     print(f"There a text ends at {model.config.block_size} symbols, its prompt included.")
+    return 0
+
+
+def export_page(run: Path, args) -> int:
+    from nanogpt_lib.room.web.page import MUCH, cost, write_page
+
+    bits = args.bits or 8
+    measured = cost(run, bits, args.text)
+    path = write_page(run, args.to, bits)
+    print(f"Written: {path}, {path.stat().st_size / 1e6:.1f} MB. Open it in a browser.")
+    if measured is None:
+        print(f"What {bits} bits cost is unmeasured: this run has a text of its own. --text FILE")
+        return 0
+    before, after = measured
+    change = f"from {before:.4f} to {after:.4f}"
+    much = "" if after - before < MUCH else f", {after - before:.2f} more: --bits 16 loses less"
+    print(f"In {bits} bits the loss on the whole validation text goes {change}{much}.")
     return 0
 
 
