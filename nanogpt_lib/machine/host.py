@@ -85,10 +85,10 @@ def free_memory() -> int:
         import resource  # POSIX only
 
         held = psutil.Process().memory_info()
-        for limit, used in ((resource.RLIMIT_AS, held.vms), (resource.RLIMIT_DATA, data(held))):
-            most = resource.getrlimit(limit)[0]
+        for kind, taken in ((resource.RLIMIT_AS, held.vms), (resource.RLIMIT_DATA, data(held))):
+            most = resource.getrlimit(kind)[0]
             if most != resource.RLIM_INFINITY:
-                free.append(most - used)
+                free.append(most - taken)
     return max(0, min(free))
 
 
