@@ -46,7 +46,8 @@ _HOME = {
     "room.replay": ("replay",),
     "room.board": ("compare",),
     "room.playground": ("playground",),
-    "room.web.page": ("attention_explorer", "page"),
+    "room.web.frames": ("attention_explorer", "softmax_slider"),
+    "room.web.page": ("page",),
     "beyond.sketchpad": ("sketchpad",),
     "course.mixing": ("mixed_loss",),
 }
@@ -108,7 +109,8 @@ if TYPE_CHECKING:
     from nanogpt_lib.room.live import LivePlot as LivePlot
     from nanogpt_lib.room.playground import playground as playground
     from nanogpt_lib.room.replay import replay as replay
-    from nanogpt_lib.room.web.page import attention_explorer as attention_explorer
+    from nanogpt_lib.room.web.frames import attention_explorer as attention_explorer
+    from nanogpt_lib.room.web.frames import softmax_slider as softmax_slider
     from nanogpt_lib.room.web.page import page as page
     from nanogpt_lib.runs import checkpoint as checkpoint
     from nanogpt_lib.runs import copying as copying

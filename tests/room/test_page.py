@@ -1,6 +1,9 @@
 """The page of a model in a real browser without a network: it computes what PyTorch computes."""
 
+import math
 import re
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,7 +23,8 @@ from nanogpt_lib import (
     window_start,
 )
 from nanogpt_lib.machine.device import pick_compute
-from nanogpt_lib.room.web.page import as_on_the_page, cost, page_of, read, write_page
+from nanogpt_lib.room.web.frames import read, softmax_slider
+from nanogpt_lib.room.web.page import as_on_the_page, cost, page_of, write_page
 from nanogpt_lib.runs import checkpoint
 from nanogpt_lib.training import TrainConfig, new_run
 
@@ -306,6 +310,21 @@ def test_what_a_hover_shows_is_the_model_s_attention(opened):
     assert f"token {len(line) - 1}, " in view.inner_text(".said")
 
 
+def test_the_slider_s_weights_are_the_softmax(opened):
+    scores = [0.0, 1.0, 0.3, -0.5, 1.0]
+    view = opened(softmax_slider(scores, ["a", " ", "<b>", "\n", "e"]).html)
+    for loud in ("0", "0.5", "5", "50"):
+        view.locator("input").fill(loud)
+        shown = view.evaluate(
+            "[...document.querySelectorAll('.column')].map((e) => Number(e.dataset.weight))"
+        )
+        expected = (float(loud) * torch.tensor(scores)).softmax(0)
+        torch.testing.assert_close(torch.tensor(shown), expected, atol=1e-6, rtol=0)
+    assert view.inner_text(".columns").split() == ["a", "␣", "<b>", "↵", "e"]
+    with pytest.raises(ValueError, match="as many finite scores as tokens"):
+        softmax_slider([1, math.nan], "ab")
+
+
 def test_in_a_notebook_it_works_in_a_frame_that_sees_nothing_of_it(opened):
     shown = page("pocket")._repr_mimebundle_()
     assert 'sandbox="allow-scripts"' in shown["text/html"] and "run the cell" in shown["text/plain"]
@@ -313,6 +332,19 @@ def test_in_a_notebook_it_works_in_a_frame_that_sees_nothing_of_it(opened):
     frame = view.frame_locator("iframe")
     frame.locator("#mean").filter(has_text="nats").wait_for()
     assert "ROMEO:" in frame.locator("#written").inner_text()
+
+
+def test_in_a_notebook_it_is_written_as_a_file_too_and_downloaded_in_colab(
+    tmp_path, monkeypatch, capsys
+):
+    got = []
+    for name in ("google", "google.colab", "google.colab.files"):
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(download=got.append))
+    for _ in range(2):  # a cell is run again
+        page("pocket", to=tmp_path / "mine.html")
+    assert (tmp_path / "mine.html").read_text(encoding="utf-8") == page_of("pocket")
+    assert got == [str(tmp_path / "mine.html")] * 2
+    assert "mine.html, 1.1 MB. Any browser opens it" in capsys.readouterr().out
 
 
 def test_the_command_says_the_size_and_what_the_bits_cost(nanogpt, tmp_path, text):

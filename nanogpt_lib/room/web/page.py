@@ -5,9 +5,8 @@ JavaScript. What a run or a reader calls itself is text there, never markup.
 """
 
 import base64
-import json
 from html import escape
-from importlib.resources import files
+from importlib import import_module
 from pathlib import Path
 from string import Template
 
@@ -19,6 +18,7 @@ from nanogpt_lib.checks import one_of
 from nanogpt_lib.corpus import fingerprint, load_corpus, split
 from nanogpt_lib.machine.files import whole_file
 from nanogpt_lib.milestones import helpful
+from nanogpt_lib.room.web.frames import Framed, as_json, read
 from nanogpt_lib.runs import families, quantise
 from nanogpt_lib.runs.checkpoint import load_model
 from nanogpt_lib.runs.texts import readable
@@ -26,6 +26,7 @@ from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import evaluate
 
 OWN_TEXT = "To be, or not to be, that is the question. Xylophones jazz up my quilt."
+LARGE = 5_000_000  # bytes of a page that a notebook can still hold
 MUCH = 0.01  # nats: a change of the loss that has to be pointed out
 
 
@@ -45,9 +46,32 @@ def write_page(run: str | Path, path: str | Path, bits: int = 8) -> Path:
     return path
 
 
-def page(run: str | Path, bits: int = 8, height: int = 720):
-    """The page of a run in a notebook's output cell. height: in pixels. See `write_page`."""
-    return framed(page_of(run, bits), height)
+def page(run: str | Path, to: str | Path | None = None, bits: int = 8, height: int = 720):
+    """The page of a run in a notebook's output cell; make it the last line of the cell.
+
+    run, bits: see `write_page`. to: a file that gets the page, too; an older one is replaced. In
+    Colab the browser downloads it. A page above 5 MB is not shown, because the notebook would have
+    to keep it. height: in pixels.
+    """
+    html = page_of(run, bits)
+    if to:
+        with whole_file(Path(to)) as file:
+            file.write(html.encode())
+        print(f"Written: {to}, {len(html) / 1e6:.1f} MB. Any browser opens it, without a network.")
+        download(Path(to))
+    if len(html) > LARGE:
+        print("It is too large to be shown in a notebook.")
+        return None
+    return Framed(html, height, f"The page of {Path(run).name}: run the cell to use it.")
+
+
+def download(path: Path) -> None:
+    """Has the reader's browser download a file, if this is Colab."""
+    try:
+        files = import_module("google.colab.files")
+    except ImportError:
+        return
+    files.download(str(path))
 
 
 def page_of(run: str | Path, bits: int = 8) -> str:
@@ -64,16 +88,6 @@ def page_of(run: str | Path, bits: int = 8) -> str:
         worker=read("model.js") + read("worker.js").replace('"use strict";', ""),
         script=script.replace('"use strict";', "", 1),
     )
-
-
-def read(name: str) -> str:
-    """A file that lies beside this one."""
-    return (files("nanogpt_lib.room.web") / name).read_text(encoding="utf-8")
-
-
-def as_json(value) -> str:
-    """JSON that is safe inside <script>: no text in it can end the element or begin a comment."""
-    return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
 
 
 def told(model, tokenizer, data: dict, name: str, bits: int) -> dict:
@@ -185,63 +199,3 @@ def cost(run: str | Path, bits: int = 8, text: Path | None = None) -> tuple[floa
         return None
     ids = torch.tensor(tokenizer.encode(split(corpus)[1], unknown="replace"))
     return evaluate(model, ids), evaluate(as_on_the_page(model, bits), ids)
-
-
-def attention_explorer(model, tokenizer, text: str, height: int = 420):
-    """Who looks at whom in a text, in a notebook: a button for each head, a token to hover.
-
-    model: on any device. text: at most a context of tokens is shown, its end. Raises ValueError
-    for a text without a token that the tokenizer knows.
-    """
-    ids = tokenizer.encode(text, unknown="drop")[-model.config.block_size :]
-    if not ids:
-        raise ValueError("the text has no token that the model knows")
-    idx = torch.tensor([ids], device=model.lm_head.weight.device)  # (1, T)
-    was_training = model.training
-    model.eval()
-    maps = model.attention(idx)[:, 0].cpu()  # (n_layer, nh, T, T)
-    model.train(was_training)
-    rows = [
-        [[[round(w, 4) for w in head[t, : t + 1].tolist()] for t in range(len(ids))] for head in m]
-        for m in maps
-    ]
-    tokens = [tokenizer.decode([i]) for i in ids]
-    style = read("page.css") + read("explorer.css")
-    script = read("explorer.js") + (
-        'const data = JSON.parse(document.getElementById("data").textContent);\n'
-        'explore(document.getElementById("root"), data.tokens, data.maps);'
-    )
-    return framed(
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Who looks at whom</title>'
-        f'<style>{style}</style><main><div id="root"></div></main>'
-        f'<script type="application/json" id="data">{as_json({"tokens": tokens, "maps": rows})}'
-        f"</script><script>{script}</script></html>",
-        height,
-        seen=f"Who looks at whom in {text[-60:]!r}: {maps.size(0)} layers of {maps.size(1)} heads. "
-        "Run the cell to hover.",
-    )
-
-
-class Framed:
-    """HTML in a frame of its own: it sees nothing of the notebook, and the notebook nothing of it.
-
-    Where a notebook is only read, and in a terminal, a sentence stands in its place.
-    """
-
-    def __init__(self, html: str, height: int, seen: str):
-        self.html, self.height, self.seen = html, height, seen
-
-    def __repr__(self) -> str:
-        return self.seen
-
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        style = f"width: 100%; height: {int(self.height)}px; border: 0"
-        frame = f'<iframe sandbox="allow-scripts" title="{escape(self.seen)}" style="{style}"'
-        return {
-            "text/html": f'{frame} srcdoc="{escape(self.html)}"></iframe>',
-            "text/plain": self.seen,
-        }
-
-
-def framed(html: str, height: int, seen: str = "The page of a model: run the cell to use it."):
-    return Framed(html, height, seen)
