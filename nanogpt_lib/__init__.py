@@ -49,6 +49,7 @@ _HOME = {
     "room.web.frames": ("attention_explorer", "softmax_slider"),
     "room.web.page": ("page",),
     "beyond.sketchpad": ("sketchpad",),
+    "course.heads": ("head_shares",),
     "course.mixing": ("mixed_loss",),
 }
 _MODULES = {
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
     from nanogpt_lib.corpus import split as split
     from nanogpt_lib.course import clinic as clinic
     from nanogpt_lib.course import exercises as exercises
+    from nanogpt_lib.course.heads import head_shares as head_shares
     from nanogpt_lib.course.mixing import mixed_loss as mixed_loss
     from nanogpt_lib.machine.device import Compute as Compute
     from nanogpt_lib.machine.device import pick_compute as pick_compute

@@ -297,7 +297,7 @@ def test_what_a_hover_shows_is_the_model_s_attention(opened):
     maps = model.attention(torch.tensor([tokenizer.encode(line)]))[:, 0]  # (n_layer, nh, T, T)
     assert view.locator(".heads button").count() == maps.size(0) * maps.size(1)
     for layer, head, t in ((0, 0, 5), (1, 2, 20), (3, 3, len(line) - 1)):
-        view.click(f"button[aria-label='layer {layer + 1}, head {head + 1}']")
+        view.click(f"button[aria-label='layer {layer}, head {head}']")
         view.locator(".token").nth(t).hover()
         shown = view.evaluate(
             "[...document.querySelectorAll('.token')]"
@@ -307,7 +307,7 @@ def test_what_a_hover_shows_is_the_model_s_attention(opened):
     view.keyboard.press("Tab")
     view.locator(".token.looks").focus()
     view.keyboard.press("ArrowLeft")
-    assert f"token {len(line) - 1}, " in view.inner_text(".said")
+    assert f"token {len(line) - 1} of {len(line)}, " in view.inner_text(".said")
 
 
 def test_the_slider_s_weights_are_the_softmax(opened):

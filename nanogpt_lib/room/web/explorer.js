@@ -30,12 +30,12 @@ function explore(root, tokens, maps, chosen = tokens.length - 1) {
     places[Math.max(0, Math.min(tokens.length - 1, chosen + step))].focus();
   };
   const buttons = maps.flatMap((heads, l) => heads.map((_, h) => {
-    const button = make("button", { type: "button", textContent: `${l + 1}.${h + 1}` });
-    button.setAttribute("aria-label", `layer ${l + 1}, head ${h + 1}`);
+    const button = make("button", { type: "button", textContent: `${l}.${h}` });
+    button.setAttribute("aria-label", `layer ${l}, head ${h}`);
     button.onclick = () => { [layer, head] = [l, h]; show(chosen); };
     return button;
   }));
-  const heads = maps.map((list, l) => make("div", { className: "heads" }, `layer ${l + 1}`,
+  const heads = maps.map((list, l) => make("div", { className: "heads" }, `layer ${l}`,
     ...buttons.slice(l * list.length, (l + 1) * list.length)));
 
   function show(t) {
@@ -52,9 +52,10 @@ function explore(root, tokens, maps, chosen = tokens.length - 1) {
     });
     buttons.forEach((button, i) => button.setAttribute("aria-pressed", i === layer * maps[0].length + head));
     const order = weights.map((_, s) => s).sort((a, b) => weights[b] - weights[a]).slice(0, 3);
-    const most = order.map((s) => `“${visible(tokens[s])}” at ${s + 1} (${Math.round(100 * weights[s])}%)`);
-    said.textContent = `Layer ${layer + 1}, head ${head + 1}: token ${t + 1}, “${visible(tokens[t])}”, `
-      + `looks at ${most.join(", ")}.`;
+    const who = (s) => (s === t ? "itself" : `“${visible(tokens[s])}”, ${t - s} back`);
+    const most = order.map((s) => `${who(s)} (${Math.round(100 * weights[s])}%)`);
+    said.textContent = `Layer ${layer}, head ${head}: “${visible(tokens[t])}”, token ${t + 1} of ${tokens.length}, `
+      + `looks at ${most.join("; ")}.`;
   }
   root.replaceChildren(...heads, row, said);
   if (tokens.length) show(Math.min(chosen, tokens.length - 1));
