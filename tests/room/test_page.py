@@ -338,8 +338,9 @@ def test_in_a_notebook_it_is_written_as_a_file_too_and_downloaded_in_colab(
     tmp_path, monkeypatch, capsys
 ):
     got = []
-    for name in ("google", "google.colab", "google.colab.files"):
-        monkeypatch.setitem(sys.modules, name, SimpleNamespace(download=got.append))
+    colab = SimpleNamespace(files=SimpleNamespace(download=got.append))
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    monkeypatch.setitem(sys.modules, "google", SimpleNamespace(colab=colab))
     for _ in range(2):  # a cell is run again
         page("pocket", to=tmp_path / "mine.html")
     assert (tmp_path / "mine.html").read_text(encoding="utf-8") == page_of("pocket")

@@ -6,7 +6,6 @@ JavaScript. What a run or a reader calls itself is text there, never markup.
 
 import base64
 from html import escape
-from importlib import import_module
 from pathlib import Path
 from string import Template
 
@@ -68,7 +67,7 @@ def page(run: str | Path, to: str | Path | None = None, bits: int = 8, height: i
 def download(path: Path) -> None:
     """Has the reader's browser download a file, if this is Colab."""
     try:
-        files = import_module("google.colab.files")
+        from google.colab import files  # type: ignore[import-not-found]
     except ImportError:
         return
     files.download(str(path))
