@@ -41,6 +41,7 @@ _HOME = {
     "runs.callbacks": ("Checkpoints", "Progress", "TimeBudget", "WriteSample"),
     "runs.checkpoint": ("load_model",),
     "runs.figures": ("read_record",),
+    "runs.handin": ("hand_in",),
     "runs.whole": ("resume", "train_preset"),
     "room.live": ("LivePlot",),
     "room.replay": ("replay",),
@@ -123,6 +124,7 @@ if TYPE_CHECKING:
     from nanogpt_lib.runs.callbacks import WriteSample as WriteSample
     from nanogpt_lib.runs.checkpoint import load_model as load_model
     from nanogpt_lib.runs.figures import read_record as read_record
+    from nanogpt_lib.runs.handin import hand_in as hand_in
     from nanogpt_lib.runs.pace import fit_to_time as fit_to_time
     from nanogpt_lib.runs.presets import PRESETS as PRESETS
     from nanogpt_lib.runs.presets import get_preset as get_preset

@@ -146,7 +146,8 @@ def build_parser() -> argparse.ArgumentParser:
     compare = command(run_compare, "put many runs on one plot and in one table, the best first")
     compare.epilog = (
         "A class board: everybody copies run.jsonl from the run folder, gives the copy their own "
-        "name (alice.jsonl) and hands it in. Then compare the folder that holds all copies."
+        "name (alice.jsonl) and hands it in. Then compare the folder that holds all copies. Or "
+        "everybody pastes the line of --hand-in into the chat, and you compare a file of them."
     )
     compare.add_argument(
         "records",
@@ -167,6 +168,9 @@ def build_parser() -> argparse.ArgumentParser:
         default=Path("compare.png"),
         metavar="FILE",
         help="file for the picture (default: compare.png)",
+    )
+    compare.add_argument(
+        "--hand-in", metavar="NAME", help="print your run as one line for the class, and stop"
     )
     return parser
 
@@ -475,6 +479,13 @@ def list_recorded() -> int:
 def run_compare(args) -> int:
     from nanogpt_lib.room.board import compare
 
+    if args.hand_in is not None:
+        from nanogpt_lib.runs.handin import hand_in
+
+        if len(args.records) > 1:
+            raise ValueError("one run is handed in at a time")
+        print(hand_in(chosen(Path(args.records[0]) if args.records else None), args.hand_in))
+        return 0
     if args.out.suffix.lower() != ".png":
         raise ValueError(f"--out is a picture: end its name with .png, not {args.out.name!r}")
     if not args.records and not runs_dir().is_dir():

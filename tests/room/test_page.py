@@ -3,6 +3,7 @@
 import math
 import re
 import sys
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -110,6 +111,12 @@ def scores_at_every_place(model, ids) -> torch.Tensor:
     return torch.cat([next_scores(model, window, None) for window in windows])
 
 
+def greedy_text(model, tokenizer, prompt, length) -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the prompt is longer than the context: so it should be
+        return generate(model, tokenizer, prompt, length, greedy=True)
+
+
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize(("kind", "bias"), [("characters", True), ("pieces", False)])
 def test_every_score_is_pytorch_s_also_past_the_context(
@@ -124,8 +131,17 @@ def test_every_score_is_pytorch_s_also_past_the_context(
     found = view.evaluate(
         "(ids) => ask('scores', { ids }).then((a) => a.scores.map((row) => Array.from(row)))", ids
     )
-    expected = scores_at_every_place(as_on_the_page(model, bits), ids)
+    model = as_on_the_page(model, bits)
+    expected = scores_at_every_place(model, ids)
     torch.testing.assert_close(torch.tensor(found), expected, atol=CLOSE, rtol=0)
+    view.fill("#prompt", line)  # longer than the context
+    view.check("#greedy")
+    view.click("#write")
+    view.locator("#speed").filter(has_text="400 tokens").wait_for()
+    written = view.evaluate("document.getElementById('written').textContent")
+    assert written == greedy_text(model, own, line, 400)
+    chances = view.evaluate("() => ask('chances', { text, settings: settings() })")["bars"]
+    assert sum(bar["drawn"] for bar in chances) == 1
 
 
 def test_the_shipped_model_s_scores_and_greedy_text_are_the_same(opened, text):
@@ -231,10 +247,11 @@ def test_hostile_names_prompts_and_texts_are_shown_as_text(opened, random_checkp
             "ladder": [{"k": 0, "name": HOSTILE, "loss": 2.0}],
         },
     }
-    path = random_checkpoint(tokenizer, about=about)
-    html = page_of(path).replace('"mine.safetensors', '"mine')
-    view = settled(opened(html))
-    assert "<img src=x onerror=alert(1)>" in view.inner_text("#title")
+    image = "<img src=x onerror=alert(1)>"
+    path = random_checkpoint(tokenizer, name=image, about=about)
+    view = settled(opened(page_of(path)))
+    assert view.inner_text("#title").count(image) == 2  # the run's own name, and its text's
+    assert image in view.title()
     view.fill("#prompt", HOSTILE)
     view.click("#write")
     view.locator("#speed").filter(has_text="400 tokens").wait_for()
@@ -255,6 +272,17 @@ def test_the_page_may_not_ask_the_network(opened):
     assert "default-src 'none'" in policy and "connect-src 'none'" in policy
     assert opened.trouble and all("Content Security Policy" in line for line in opened.trouble)
     opened.trouble.clear()
+
+
+def test_characters_of_several_tokens_are_shown_whole(opened, random_checkpoint):
+    path = random_checkpoint(BPETokenizer())  # bytes alone: every accent is two tokens
+    view = settled(opened(page_of(path)))
+    view.fill("#own-text", "café 🙂!")
+    view.click("#read")
+    view.locator("#hardest").filter(has_text="after").wait_for()
+    assert view.evaluate("document.getElementById('surprises').textContent") == "café 🙂!"
+    (name,) = view.evaluate("ask('attention', { text: 'é', most: 1 }).then((a) => a.tokens)")
+    assert name == "‹a9›"  # a token alone, which is half of a character
 
 
 def test_an_unknown_letter_is_named_and_left_out(opened):

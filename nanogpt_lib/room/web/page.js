@@ -68,6 +68,7 @@ async function write() {
   $("left-out").textContent = leftOut(prompt);
   $("stop").disabled = false;
   $("speed").textContent = "Writing ...";
+  $("written").ariaBusy = true; // a screen reader waits until it is whole
   writing = id;
   let seconds = 0;
   const seed = number("seed") || 0;
@@ -87,6 +88,7 @@ async function write() {
     worker.postMessage({ job: "write", id, prompt, length: number("length"), settings: settings(), seed });
   });
   if (writing !== id) return;
+  $("written").ariaBusy = false;
   $("stop").disabled = true;
   if (failure) return complain(failure);
   text = prompt + pieces.join("");
@@ -127,6 +129,9 @@ async function surprise() {
     }
     return span;
   }));
+  const order = losses.map((_, i) => i).filter((i) => losses[i] !== null).sort((i, j) => losses[j] - losses[i]);
+  const hardest = order.slice(0, 5).map((i) => `${JSON.stringify(tokens[i])} after ${JSON.stringify(tokens.slice(Math.max(0, i - 6), i).join(""))} (${losses[i].toFixed(1)})`);
+  $("hardest").textContent = hardest.length ? `The greatest surprises, in nats: ${hardest.join("; ")}.` : "";
   const known = losses.filter((loss) => loss !== null);
   const mean = known.reduce((sum, loss) => sum + loss, 0) / known.length;
   $("mean").textContent = known.length

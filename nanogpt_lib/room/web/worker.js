@@ -19,7 +19,7 @@ const JOBS = {
     return { ids: tokenizer.encode(text) };
   },
   chances({ text, settings }) { // what may come after a text
-    const scores = new Reader(model).read(idsOf(text)).at(-1);
+    const scores = new Reader(model).read(inSight(idsOf(text))).at(-1);
     const chances = probabilities(scores, settings), own = probabilities(scores, {});
     const order = Array.from(own.keys()).sort((i, j) => own[j] - own[i]).slice(0, 10);
     return { bars: order.map((i) => ({ token: nameOf(i), drawn: chances[i], own: own[i] })) };
@@ -34,7 +34,8 @@ const JOBS = {
   surprise({ text }) { // the loss at each token of a text, in nats; nothing precedes the first
     const ids = tokenizer.encode(text), scores = new Reader(model).read(ids.slice(0, -1));
     const losses = scores.map((row, i) => -Math.log(probabilities(row, {})[ids[i + 1]]));
-    return { tokens: ids.map(nameOf), losses: [null, ...losses].slice(0, ids.length) };
+    const decode = tokenizer.decoder(); // half of a character is shown with its other half
+    return { tokens: ids.map(decode), losses: [null, ...losses].slice(0, ids.length) };
   },
 };
 
@@ -48,15 +49,21 @@ function startIds() {
   return ids.length ? ids : [0];
 }
 
-function nameOf(id) {
-  return tokenizer.decoder()(id) || "\ufffd";
+function inSight(ids) { // what the model still sees of a text when it goes on
+  return ids.slice(windowStart(ids.length, model.config.block_size));
+}
+
+function nameOf(id) { // a token alone; half of a character as its bytes
+  const shown = tokenizer.decoder()(id), whole = shown && !shown.includes("\ufffd");
+  if (whole || !tokenizer.bytes) return shown;
+  return tokenizer.bytes[id].map((byte) => `‹${byte.toString(16)}›`).join("");
 }
 
 async function write({ id, prompt, length, settings, seed }) {
   latest = id;
   const reader = new Reader(model), throwDice = dice(seed), decode = tokenizer.decoder();
   const began = performance.now();
-  let scores = reader.read(idsOf(prompt)).at(-1);
+  let scores = reader.read(inSight(idsOf(prompt))).at(-1);
   for (let n = 0; n < length; n++) {
     const next = draw(probabilities(scores, settings), throwDice);
     postMessage({ id, piece: decode(next), token: next, seconds: (performance.now() - began) / 1000 });
