@@ -159,8 +159,8 @@ def compare(*runs: str | Path, by: str = "tokens") -> Comparison:
     one_of(by, "by", *BY)
     read, skipped, pasted = {}, [], []
     for path in catalogue.find_all(runs or [runs_dir()]):
-        if path.suffix.lower() == ".txt" and (lines := handed_in(path)):
-            pasted += lines
+        if path.suffix.lower() == ".txt" and (told := handed_in(path)):
+            pasted += told
             continue
         try:
             read[path] = untrusted.read(path)

@@ -373,7 +373,7 @@ def test_in_a_notebook_it_is_written_as_a_file_too_and_downloaded_in_colab(
         page("pocket", to=tmp_path / "mine.html")
     assert (tmp_path / "mine.html").read_text(encoding="utf-8") == page_of("pocket")
     assert got == [str(tmp_path / "mine.html")] * 2
-    assert "mine.html, 1.1 MB. Any browser opens it" in capsys.readouterr().out
+    assert "/mine.html, 1.1 MB. Any browser opens it" in capsys.readouterr().out
 
 
 def test_the_command_says_the_size_and_what_the_bits_cost(nanogpt, tmp_path, text):

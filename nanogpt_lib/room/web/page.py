@@ -56,8 +56,10 @@ def page(run: str | Path, to: str | Path | None = None, bits: int = 8, height: i
     if to:
         with whole_file(Path(to)) as file:
             file.write(html.encode())
-        print(f"Written: {to}, {len(html) / 1e6:.1f} MB. Any browser opens it, without a network.")
-        download(Path(to))
+        path = Path(to)
+        shown = Path(path.parent.name, path.name) if path.is_absolute() else path
+        print(f"Written: {shown}, {len(html) / 1e6:.1f} MB. Any browser opens it, offline too.")
+        download(path)
     if len(html) > LARGE:
         print("It is too large to be shown in a notebook.")
         return None
