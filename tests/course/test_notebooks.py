@@ -16,7 +16,8 @@ import nbformat
 import pytest
 
 from nanogpt_lib.course import exercises as ex
-from nanogpt_lib.course.exercises.base import Exercise, source_of
+from nanogpt_lib.course.exercises.base import Exercise
+from nanogpt_lib.course.exercises.calling import source_of
 from nanogpt_lib.room.background import process_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
@@ -332,8 +333,25 @@ def test_the_workshop_takes_its_exercises_from_the_course():
 def test_exercises_are_unsolved_and_never_block(notebook):
     for cell in exercise_cells(notebook):
         name = cell.metadata["exercise"]
-        assert f"\nex.{name}.check(" in cell.source
+        assert re.search(rf"^({name} = )?ex\.{name}\.check\(", cell.source, re.M)
         assert printed(cell).startswith("Not attempted: "), name
+
+
+def test_what_a_check_is_stored_to_have_said_is_what_it_says(notebook, capsys):
+    for cell in exercise_cells(notebook):
+        exercise = ex.ALL[cell.metadata["exercise"]]
+        exercise.check((lambda *arguments: ...) if callable(exercise.answer) else ...)
+        assert printed(cell) == capsys.readouterr().out
+
+
+def test_the_learner_s_code_is_what_runs_further_down(notebook):
+    cells = code_cells(notebook)
+    for i, cell in enumerate(cells):
+        name = cell.metadata.get("exercise")
+        if name and ex.ALL[name].used:
+            assert f"\n{name} = ex.{name}.check({name})" in cell.source
+            later = "\n".join(cell.source for cell in cells[i + 1 :])
+            assert re.search(rf"(?<![\w.]){name}\(", later), name
 
 
 def test_stub_and_solution_take_the_same_arguments(notebook):

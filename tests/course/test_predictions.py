@@ -18,15 +18,11 @@ PROMPT = "**Predict, then run:**"
 
 # Exercises whose answer the next cell of code contains.
 ANSWERED = {
-    "even_guess_loss": "math.log(V)",
-    "choices": "math.exp(",
     "bigram_counts": "torch.bincount(pair",
     "embedding_cost": "gpt2 * 384",
-    "causal_mean": ".mean(dim=0)",
     "causal_weights": "masked_fill",
     "attention_head": "weights @ v",
     "split_heads": ".transpose(1, 2)",
-    "residual_std": "math.sqrt(2 * 24)",
     "count_params": "6 * (C * 4 * C",
 }
 # Words that give a guess away, for each of the prompts of a notebook, in their order.

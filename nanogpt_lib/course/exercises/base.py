@@ -3,19 +3,29 @@
 An answer is a function, or a plain value. The check compares what it returns for a few inputs with
 what the right answer returns, and with what known mistakes return. If the answer agrees with a
 known mistake, the learner is told which one. A mistake may also raise an error; then the check
-compares the errors. Checking never raises, so it never blocks "Run all".
+compares the errors. Checking never raises and always ends, so it never blocks "Run all".
 """
 
-import copy
 import inspect
-import math
-import numbers
 import os
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import torch
+from nanogpt_lib.course.exercises import patience, showing
+from nanogpt_lib.course.exercises.calling import Listener, line_of, outcome, source_of, takes
+from nanogpt_lib.course.exercises.comparing import (
+    as_number,
+    close,
+    describe_value,
+    difference,
+    is_number,
+    kept_apart,
+    never_raises,
+)
+from nanogpt_lib.course.exercises.handing import Handed
+
+BY_HAND = "Right; now by hand"
 
 
 class CheckFailed(AssertionError):
@@ -28,6 +38,16 @@ class Mistake:
 
     answer: object  # a function like the solution, or a value
     message: str  # what is probably wrong, and where to look
+    same: Callable | None = None  # compares results with the mistake's, if agreeing is too strict
+
+
+@dataclass
+class Verdict:
+    """What a check has found."""
+
+    status: str  # "Right" | "Right; now by hand" | "Not yet" | "Not attempted"
+    message: str
+    example: str = ""  # the call that failed, where it is small
 
 
 @dataclass
@@ -43,28 +63,54 @@ class Exercise:
     hints: list[str] = field(default_factory=list)
     library: Callable | None = None  # the part of the library that the exercise rebuilds
     same: Callable | None = None  # compares results, if "equal within 1e-4" is not the right test
+    as_good: Callable | None = None  # (given, right, *arguments): whether another result will do
     fits: Callable | None = None  # whether a value is of the kind that the question asks for
     kind: str = ""  # the message for a value of another kind
     working: str = ""  # how to calculate the right value, in Python
     praise: str = ""  # what the right answer means, shown when it is found
+    used: bool = False  # whether the notebook goes on with what `check` hands back
+    by_hand: dict[str, str] = field(
+        default_factory=dict
+    )  # {PyTorch's function: what to do instead}
+    explain: Callable | None = None  # (inputs, results, right ones) -> a message, or ""
     mistakes: list[Mistake] = field(default_factory=list)
     hints_given: int = 0
 
-    def mistake(self, message: str):
+    def mistake(self, message: str, same: Callable | None = None):
         """A decorator: adds the function to the known mistakes, with the message for it."""
 
         def catalogue(function):
-            self.mistakes.append(Mistake(function, message))
+            self.mistakes.append(Mistake(function, message, same))
             return function
 
         return catalogue
 
-    def check(self, answer=None) -> None:
-        """Says whether an answer is right. If it is not, says what is probably wrong."""
-        status, message = self.judge(answer)
+    def check(self, answer=None):
+        """Says whether an answer is right. If it is not, says what is probably wrong.
+
+        Hands back a function to go on with: the learner's own if it is right, else the library's.
+        """
+        answer = answer.given if isinstance(answer, Handed) else answer
+        try:
+            verdict = self.examine(answer)
+        except KeyboardInterrupt:
+            verdict = Verdict("Not yet", str(patience.NoEnd("you stopped it")))
+        except Exception as error:  # an answer that nobody thought of
+            verdict = Verdict("Not yet", f"it cannot be read: {type(error).__name__}: {error}")
+        status, message = verdict.status, verdict.message
         print(f"{status}: {message}" if message else status)
+        if verdict.example:
+            print(textwrap.indent(verdict.example, "    "))
         if os.environ.get("NANOGPT_STRICT") and status != "Right":
             raise CheckFailed(f"{self.name}: {status}: {message}")
+        return self.hand_back(answer, status.startswith("Right")) if callable(self.answer) else None
+
+    def hand_back(self, answer, theirs: bool) -> Handed:
+        if self.used:
+            whose = "your" if theirs else "the library's"
+            print(f"The next cells use {whose} {self.name}.")
+        like = outcome(self.answer, self.inputs[0])
+        return Handed(answer if theirs else self.answer, answer, like)
 
     def hint(self) -> None:
         """Gives one more hint each time."""
@@ -84,43 +130,73 @@ class Exercise:
             print(source_of(self.library))
 
     def judge(self, answer) -> tuple[str, str]:
-        """("Right" | "Not yet" | "Not attempted", the message about it)."""
+        """(the status, the message about it)."""
+        verdict = self.examine(answer)
+        return verdict.status, verdict.message
+
+    def examine(self, answer) -> Verdict:
         if answer is None or answer is ...:
-            return "Not attempted", self.invitation()
+            return Verdict("Not attempted", self.invitation())
         if not callable(self.answer):
-            return self.judge_value(answer)
+            return self.examine_value(answer)
         if not callable(answer):
-            return "Not yet", f"pass the function itself: ex.{self.name}.check(my_function)"
+            return Verdict(
+                "Not yet", f"pass the function itself: ex.{self.name}.check(my_function)"
+            )
         if not takes(answer, self.inputs[0]):
             names = ", ".join(inspect.signature(self.answer).parameters)
-            return "Not yet", f"the function must take ({names})"
-        results = [outcome(answer, arguments) for arguments in self.inputs]
+            return Verdict("Not yet", f"the function must take ({names})")
+        results = []
+        for arguments in self.inputs:
+            results.append(outcome(answer, arguments, patience.patiently))
+            if isinstance(results[-1], patience.NoEnd):
+                return Verdict("Not yet", str(results[-1]))
         expected = [outcome(self.answer, arguments) for arguments in self.inputs]
-        for given, right in zip(results, expected, strict=True):
+        for arguments, given, right in zip(self.inputs, results, expected, strict=True):
             if given is ... or isinstance(given, NotImplementedError):
-                return "Not attempted", self.invitation()
-            if given is None:
-                return "Not yet", (
-                    "it gives None: is a `return` missing, or is there a way through it without "
-                    "one?"
-                )
-            if isinstance(given, Exception):
-                raised = f"it raised {type(given).__name__}: {given}{line_of(given, answer)}"
-                return "Not yet", self.known_mistake(results) or raised
-            if not self.agree(given, right):
-                told = self.known_mistake(results) or self.constant(results)
-                return "Not yet", told or self.unforeseen(difference(given, right))
-        return "Right", self.praise
+                return Verdict("Not attempted", self.invitation())
+            if isinstance(given, BaseException) or not self.agree(given, right, arguments):
+                told = self.what_is_wrong(answer, results, expected, given, right)
+                call = showing.example(self.name, arguments, given, right)
+                return Verdict("Not yet", told, call if given is not None else "")
+        if cheat := self.done_by_pytorch(answer):
+            return Verdict(BY_HAND, cheat)
+        return Verdict("Right", self.praise)
 
-    def judge_value(self, answer) -> tuple[str, str]:
+    def what_is_wrong(self, answer, results: list, expected: list, given, right) -> str:
+        """A sentence about the first result that is wrong, `given`; `right` is expected."""
+        if given is None:
+            return "it gives None: is a `return` missing, or is there a way through it without one?"
+        if isinstance(given, BaseException):
+            raised = f"it raised {type(given).__name__}: {given}{line_of(given, answer)}"
+            return self.known_mistake(results) or raised
+        if told := kept_apart(given, right) or self.known_mistake(results):
+            return told
+        if self.explain and (told := never_fails(self.explain)(self.inputs, results, expected)):
+            return told
+        return self.constant(results) or self.unforeseen(difference(given, right))
+
+    def done_by_pytorch(self, answer) -> str:
+        """What to do instead, if the answer calls what the exercise is to build; else ""."""
+        if not self.by_hand:
+            return ""
+        with Listener() as heard:
+            outcome(answer, self.inputs[0], patience.patiently)
+        return next((self.by_hand[name] for name in heard.names if name in self.by_hand), "")
+
+    def examine_value(self, answer) -> Verdict:
+        if not isinstance(self.answer, str):
+            if told := not_a_number(answer):
+                return Verdict("Not yet", told)
+            answer = answer if as_number(answer) is None else as_number(answer)
         if self.fits and not self.fits(answer):
-            return "Not yet", self.kind.format(type=type(answer).__name__)
+            return Verdict("Not yet", self.kind.format(type=type(answer).__name__))
         if self.agree(answer, self.answer):
-            return "Right", self.praise
+            return Verdict("Right", self.praise)
         for mistake in self.mistakes:
             if self.agree(answer, mistake.answer):
-                return "Not yet", mistake.message
-        return "Not yet", self.unforeseen(f"{describe_value(answer)} is not it.")
+                return Verdict("Not yet", mistake.message)
+        return Verdict("Not yet", self.unforeseen(f"{describe_value(answer)} is not it."))
 
     def known_mistake(self, results: list) -> str:
         """The message for the mistake with these results, one for each input; "" if unknown.
@@ -128,15 +204,17 @@ class Exercise:
         If both fail on an input, the results are the same if the errors are the same.
         """
         for mistake in self.mistakes:
-            theirs = [outcome(mistake.answer, arguments) for arguments in self.inputs]
-            if all(map(self.alike, results, theirs)):
+            pairs = zip(results, self.inputs, strict=True)
+            if all(self.is_of(mistake, result, arguments) for result, arguments in pairs):
                 return mistake.message
         return ""
 
-    def alike(self, ours, theirs) -> bool:
-        if isinstance(theirs, Exception):
-            return type(ours) is type(theirs) and str(ours) == str(theirs)
-        return self.agree(ours, theirs)
+    def is_of(self, mistake: Mistake, given, arguments: tuple) -> bool:
+        """Whether a result is what the mistake gives for these arguments."""
+        theirs = outcome(mistake.answer, arguments)
+        if isinstance(theirs, BaseException):
+            return type(given) is type(theirs) and str(given) == str(theirs)
+        return never_raises(mistake.same or self.agree)(given, theirs)
 
     def constant(self, results: list) -> str:
         """The message if all results are the same; else "". The right results always differ."""
@@ -145,7 +223,10 @@ class Exercise:
             return f"it gives the same each time, {shown}: does it look at what it is given?"
         return ""
 
-    def agree(self, given, right) -> bool:
+    def agree(self, given, right, arguments: tuple | None = None) -> bool:
+        """Whether two results are the same; with the arguments, whether one is as good as right."""
+        if arguments and self.as_good and never_raises(self.as_good)(given, right, *arguments):
+            return True
         return never_raises(self.same or close)(given, right)
 
     def unforeseen(self, words: str) -> str:
@@ -155,137 +236,31 @@ class Exercise:
         return f"replace the ... and run the cell again ({self.minutes} min). ex.{self.name}.hint()"
 
 
-def takes(function, arguments: tuple) -> bool:
-    """Whether a function can be called with these arguments, according to its signature."""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some built-in functions have no signature
-        return True
-    try:
-        signature.bind(*arguments)
-    except TypeError:
-        return False
-    return True
+def never_fails(explain: Callable) -> Callable:
+    """Makes an explanation say nothing about what it cannot read."""
 
-
-def outcome(function, arguments: tuple):
-    """What a function returns for the arguments, or the error that it raises.
-
-    The arguments are copied, so it does no harm if the function changes them.
-    """
-    try:
-        return function(*copy.deepcopy(arguments))
-    except Exception as error:
-        return error
-
-
-def never_raises(compare: Callable) -> Callable:
-    """Makes a comparison return False for things that cannot be compared."""
-
-    def safe(*things) -> bool:
+    def safe(*things) -> str:
         try:
-            return bool(compare(*things))
+            return explain(*things)
         except Exception:
-            return False
+            return ""
 
     return safe
 
 
-@never_raises
-def close(given, right) -> bool:
-    """Whether two results are the same: numbers and tensors within 1e-4, other things exactly."""
-    if isinstance(right, torch.Tensor):
-        given = torch.as_tensor(given)
-        if given.shape != right.shape:
-            return False
-        return torch.allclose(given.double(), right.double(), atol=1e-4, equal_nan=True)
-    if isinstance(right, (tuple, list)) and isinstance(given, (tuple, list)):
-        return len(given) == len(right) and all(map(close, given, right))
-    if isinstance(right, float):
-        return math.isclose(float(given), right, rel_tol=1e-4, abs_tol=1e-4)
-    if isinstance(given, torch.Tensor) and given.dim() == 0:
-        given = given.item()
-    return given == right
-
-
-@never_raises
-def is_number(value) -> bool:
-    return value.dim() == 0 if isinstance(value, torch.Tensor) else isinstance(value, numbers.Real)
-
-
-def difference(given, right) -> str:
-    """How a result differs from the right one, in a sentence or two."""
-    if isinstance(right, torch.Tensor):
-        seen = as_tensor(given)
-        if seen is None or seen.dim() < 1 <= right.dim():
-            return f"it gives {describe_value(given)}; a tensor {tuple(right.shape)} is expected."
-        if seen.shape != right.shape:
-            return f"the shape is {tuple(seen.shape)}; {tuple(right.shape)} is expected."
-        if seen.is_floating_point() and seen.isnan().any() and not right.isnan().any():
-            return "there are NaNs in it: was a row of -inf everywhere, or 0 divided by 0?"
-        off = (seen.double() - right.double()).abs()
-        place = tuple(int(i) for i in torch.unravel_index(off.argmax(), off.shape))
-        ours, wanted = told_apart(seen[place].item(), right[place].item())
-        if not place:
-            return f"it gives {ours}; {wanted} is expected."
-        return (
-            f"the shape is right, the numbers are not: at {place} it has {ours}, and {wanted} is "
-            "expected."
-        )
-    if isinstance(right, (tuple, list)) and isinstance(given, (tuple, list)):
-        if len(given) != len(right):
-            return f"it has {len(given)} items; {len(right)} are expected."
-        pairs = list(zip(given, right, strict=True))
-        wrong = next(i for i, pair in enumerate(pairs) if not close(*pair))
-        return f"item {wrong} differs: {difference(*pairs[wrong])}"
-    if isinstance(right, float) and is_number(given):
-        ours, wanted = told_apart(float(given), right)
-        return f"it gives {ours}; {wanted} is expected."
-    return f"it gives {describe_value(given)}; {describe_value(right)} is expected."
-
-
-def as_tensor(given):
-    """A result as a tensor, if it can be read as one; else None."""
-    try:
-        return torch.as_tensor(given)
-    except Exception:  # it cannot become a tensor
-        return None
-
-
-def told_apart(given: float, right: float) -> tuple[str, str]:
-    """Two numbers with 4 digits, or with more if they would look the same."""
-    for digits in range(4, 18):
-        ours, wanted = f"{given:.{digits}g}", f"{right:.{digits}g}"
-        if ours != wanted:
-            break
-    return ours, wanted
-
-
-def describe_value(value) -> str:
-    if isinstance(value, torch.Tensor):
-        return f"a tensor {tuple(value.shape)}" if value.dim() else f"{value.item():.4g}"
-    if isinstance(value, (tuple, list)) and any(isinstance(v, torch.Tensor) for v in value):
-        return f"a {type(value).__name__} of {len(value)} items"
-    words = f"{value:.4g}" if isinstance(value, float) else repr(value)
-    return words if len(words) <= 60 else words[:60] + " ..."
-
-
-def line_of(error: Exception, answer) -> str:
-    """The line of the learner's own code that raised an error, if it can be found."""
-    own = getattr(getattr(answer, "__code__", None), "co_filename", None)
-    frames = inspect.getinnerframes(error.__traceback__) if error.__traceback__ else []
-    seen = [f for f in frames if f.frame.f_code.co_filename == own]
-    mine = [f.code_context[0].strip() for f in seen if f.code_context]
-    return f" (in: {mine[-1]})" if mine else ""
-
-
-def source_of(thing) -> str:
-    """The source of a function or class without its decorators, or the repr of a value."""
-    if not callable(thing):
-        return repr(thing)
-    lines = textwrap.dedent(inspect.getsource(thing)).rstrip().split("\n")
-    first = next(i for i, line in enumerate(lines) if line.startswith(("def ", "class ")))
-    return "\n".join(lines[first:])
+def not_a_number(answer) -> str:
+    """What to change about text, or a number written with commas; "" for anything else."""
+    if isinstance(answer, str):
+        plain = answer.strip().replace(",", "").replace("_", "")
+        try:
+            float(plain)
+        except ValueError:
+            return ""
+        return f"that is text: write the number without quotes, answer = {plain}"
+    if isinstance(answer, tuple) and len(answer) > 1 and all(type(n) is int for n in answer):
+        whole = "_".join([str(answer[0]), *(f"{n:03}" for n in answer[1:])])
+        return f"the commas make {len(answer)} numbers of it: write answer = {whole}"
+    return ""
 
 
 def exercise(**fields):

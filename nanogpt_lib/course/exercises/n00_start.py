@@ -34,6 +34,7 @@ tokens_per_step = question(
     minutes=3,
     level=1,
     inputs=[(65,), (2,), (50_257,)],
+    used=True,
     hints=[
         "With V equal chances, each has the probability 1 / V.",
         "The loss is minus the logarithm of that: -math.log(1 / V). It can be written shorter.",
@@ -76,6 +77,7 @@ def even_guess_for_65(V):
     minutes=4,
     level=2,
     inputs=[(4.174387,), (1.8,), (0.0,)],
+    used=True,
     hints=[
         "An even guess among N symbols has the loss ln N. Here you know the loss and want N.",
         "What undoes a logarithm? math.exp.",

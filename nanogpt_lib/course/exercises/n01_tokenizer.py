@@ -1,9 +1,12 @@
 """Exercises of notebook 01: from text to numbers, counts and batches."""
 
+from numbers import Integral
+
 import torch
 
 from nanogpt_lib import batches
 from nanogpt_lib.course.exercises.base import exercise, question
+from nanogpt_lib.course.exercises.comparing import as_number, close, never_raises
 from nanogpt_lib.tokenizer import CharTokenizer
 
 LINES = "First Citizen:\nBefore we proceed any further, hear me speak.\n"
@@ -13,7 +16,8 @@ LINES = "First Citizen:\nBefore we proceed any further, hear me speak.\n"
     question="The distinct characters of a text, sorted, as one string: the vocabulary.",
     minutes=3,
     level=1,
-    inputs=[(LINES,), ("banana",)],
+    inputs=[("banana",), (LINES,), ("to be\n",)],
+    used=True,
     hints=[
         "`set(text)` has each character once, but in no order.",
         "`sorted(...)` makes a list of any collection; `''.join(...)` makes one string of a list.",
@@ -30,15 +34,24 @@ def symbols_repeated(text):
     return "".join(sorted(text))
 
 
+def same_letters(ours, theirs) -> bool:
+    return sorted(ours) == sorted(theirs)
+
+
 @symbols_of.mistake(
-    "the characters are there, in the order in which they first occur. Sort them: else another "
-    "text with the same characters would get other numbers."
+    "the characters are right, but not sorted. A set has no order of its own, and the order in "
+    "which they occur is another one for each text: then the same character would get another "
+    "number every time. Use sorted().",
+    same=lambda ours, theirs: isinstance(ours, str) and same_letters(ours, theirs),
 )
 def symbols_unsorted(text):
     return "".join(dict.fromkeys(text))
 
 
-@symbols_of.mistake("that is a list of characters: join it into one string with ''.join(...).")
+@symbols_of.mistake(
+    "that is a collection of characters: join it into one string with ''.join(...).",
+    same=lambda ours, theirs: not isinstance(ours, str) and same_letters(ours, theirs),
+)
 def symbols_as_list(text):
     return sorted(set(text))
 
@@ -48,16 +61,32 @@ def symbols_without_newline(text):
     return "".join(sorted(set(text) - {"\n"}))
 
 
+@symbols_of.mistake(
+    "the newline at the end is missing: .strip() cuts it off. It is a character like any other, "
+    "and the model has to learn where a line ends."
+)
+def symbols_of_a_stripped_text(text):
+    return "".join(sorted(set(text.strip())))
+
+
 @symbols_of.mistake("the capitals are missing: B and b are two symbols. Leave the text as it is.")
 def symbols_in_small_letters(text):
     return "".join(sorted(set(text.lower())))
+
+
+@never_raises
+def same_ids(given, right) -> bool:
+    """A list, an array or a tensor of the right whole numbers: 1.0 is no place in a table."""
+    return close(given, right) and all(isinstance(as_number(i), Integral) for i in given)
 
 
 @exercise(
     question="Text to ids: the place of each character in the vocabulary.",
     minutes=4,
     level=1,
-    inputs=[("hear me", "".join(sorted(set(LINES)))), ("cab", "abc")],
+    inputs=[("cab", "abc"), ("hear me", "".join(sorted(set(LINES))))],
+    same=same_ids,
+    used=True,
     hints=[
         "`symbols.index(c)` is the place of one character.",
         "A list comprehension does it for all of them: [... for c in text].",
@@ -92,16 +121,33 @@ def encode_with_its_own_symbols(text, symbols):
     return [sorted(set(text)).index(c) for c in text]
 
 
-@encode.mistake("the ids are right, as a tensor; a list is expected. Tensors are made of it later.")
-def encode_as_tensor(text, symbols):
-    return torch.tensor(encode.answer(text, symbols))
+@encode.mistake(
+    "the numbers are right, and have a decimal point. Ids are places in a table: whole numbers, "
+    "or looking them up fails.",
+    same=close,
+)
+def encode_as_floats(text, symbols):
+    return [float(symbols.index(c)) for c in text]
+
+
+@encode.mistake(
+    "this gives the characters themselves. Ids are numbers: symbols.index(c) for each.",
+    same=lambda ours, theirs: list(ours) == theirs,
+)
+def encode_as_characters(text, symbols):
+    return list(text)
 
 
 @exercise(
     question="How often each symbol follows each other: a (V, V) table of counts, row first.",
     minutes=10,
     level=2,
-    inputs=[(torch.tensor([0, 1, 2, 1, 2, 2, 0]), 3), (torch.tensor([3, 3, 0, 1, 3, 0]), 4)],
+    inputs=[
+        (torch.tensor([0, 1, 2, 1]), 3),
+        (torch.tensor([0, 1, 2, 1, 2, 2, 0]), 3),
+        (torch.tensor([3, 3, 0, 1, 3, 0]), 4),
+    ],
+    used=True,
     hints=[
         "A pair is ids[i], what came first, and ids[i + 1], what followed.",
         "Start from torch.zeros(V, V, dtype=torch.long) and add 1 for each pair.",
@@ -116,7 +162,7 @@ def bigram_counts(ids, vocab_size):
     return counts
 
 
-@bigram_counts.mistake("rows and columns are exchanged: the row is what came first.")
+@bigram_counts.mistake("rows and columns are swapped: the row is what came first.")
 def bigram_transposed(ids, vocab_size):
     return bigram_counts.answer(ids, vocab_size).T
 
@@ -140,18 +186,51 @@ def bigram_without_overlap(ids, vocab_size):
 
 
 @bigram_counts.mistake(
-    "those are shares of each row. Asked are the counts: do not divide by a sum."
+    "those are shares of each row. The question asks for the counts: do not divide by a sum."
 )
 def bigram_chances(ids, vocab_size):
     counts = bigram_counts.answer(ids, vocab_size)
     return counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
 
 
+TOO_FAR = (
+    "`i` goes up to the last place, and there is nothing at i + 1: N symbols have N - 1 pairs. "
+    "Use range(len(ids) - 1)."
+)
+
+
+@bigram_counts.mistake(TOO_FAR)
+def bigram_too_far(ids, vocab_size):
+    return ids[len(ids)]
+
+
+@bigram_counts.mistake(TOO_FAR)
+def bigram_too_far_in_a_list(ids, vocab_size):
+    return ids.tolist()[len(ids)]
+
+
+@bigram_counts.mistake(
+    "one pair too many: ids[i - 1] at i = 0 is the last symbol of the text, as -1 counts from the "
+    "end. Begin at range(1, len(ids))."
+)
+def bigram_round_the_corner(ids, vocab_size):
+    return bigram_counts.answer(torch.cat([ids[-1:], ids]), vocab_size)
+
+
+@bigram_counts.mistake(
+    "the last pair is missing: range(len(ids) - 2) ends one place too early. N symbols have N - 1 "
+    "pairs."
+)
+def bigram_too_short(ids, vocab_size):
+    return bigram_counts.answer(ids[:-1], vocab_size)
+
+
 @exercise(
     question="One context and its targets: x of T tokens from `start` on, y the same one later.",
     minutes=5,
     level=1,
-    inputs=[(torch.arange(20), 3, 8), (torch.arange(9).flip(0), 0, 4)],
+    inputs=[(torch.arange(9).flip(0), 0, 4), (torch.arange(20), 3, 8)],
+    used=True,
     hints=[
         "x is a slice of T tokens that begins at `start`.",
         "y has the same length and begins at start + 1: at each place the token to be predicted.",
@@ -189,7 +268,7 @@ def targets_too_short(ids, start, T):
 
 
 @context_and_targets.mistake(
-    "the end of a slice is a place, not a length: T tokens from `start` on end at start + T."
+    "the end of a slice is a place, not a length: T tokens that begin at `start` end at start + T."
 )
 def targets_up_to_T(ids, start, T):
     return ids[start:T], ids[start + 1 : T + 1]

@@ -13,11 +13,24 @@ def example(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+# Small ones, which a message can show.
+ROWS = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 9.0]])  # (3, 2)
+SCORES = torch.tensor([[1.0, 2.0, 0.5], [0.5, 1.0, 3.0], [2.0, -1.0, 1.5]])  # (3, 3)
+QUERIES = torch.tensor([[1.0, 0.0, 2.0, 0.0], [0.0, 1.0, 0.0, 3.0]])  # (2, 4)
+KEYS = torch.tensor([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 2.0, 1.0], [1.0, 0.0, 1.0, 1.0]])  # (3, 4)
+TINY = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 2.0]])  # (3, 2)
+MATRICES = [torch.tensor(m) for m in ([[1.0, 0], [0, 2]], [[0, 1.0], [3, 0]], [[1.0, 5], [2, 0]])]
+CHANNELS = torch.tensor([[[11.0, 12, 13, 14], [21, 22, 23, 24], [31, 32, 33, 34]]])  # (1, 3, 4)
+
+NOT_KEPT = "(masked_fill gives a new tensor: is it kept?)"
+
+
 @exercise(
     question="For each token the mean of the vectors up to and with its own: (T, C) -> (T, C).",
     minutes=5,
     level=1,
-    inputs=[(example(5, 3),), (example(4, 4, seed=1),)],
+    inputs=[(ROWS,), (example(5, 3),), (example(4, 4, seed=1),)],
+    used=True,
     hints=[
         "Row t of the result is a mean over the rows 0, 1, ..., t of x: t + 1 of them.",
         "`x[: t + 1].mean(dim=0)` is one such row; dim=0 averages over tokens, not channels.",
@@ -85,7 +98,8 @@ def mean_as_list(x):
     question="Scores to causal weights: mask the future, then softmax; (T, T) -> (T, T).",
     minutes=8,
     level=2,
-    inputs=[(example(5, 5),), (2 * example(4, 4, seed=1),)],
+    inputs=[(SCORES,), (example(5, 5),), (2 * example(4, 4, seed=1),)],
+    used=True,
     hints=[
         "The row is the token that looks, the column the one it looks at: the future lies above "
         "the diagonal.",
@@ -103,7 +117,7 @@ def causal_weights(scores):
 
 @causal_weights.mistake(
     "the mask is missing: tokens look at what comes after them. Set those scores to -math.inf "
-    "before the softmax."
+    f"before the softmax. {NOT_KEPT}"
 )
 def weights_without_mask(scores):
     return scores.softmax(dim=-1)
@@ -165,11 +179,33 @@ def weights_of_the_future(scores):
     return scores.masked_fill(past, -math.inf).softmax(dim=-1)
 
 
+@causal_weights.mistake(
+    "the mask is upside down: it hides the past and the token itself, so the last row has nothing "
+    "left (NaN). tril() is True where a token may look: mask where it is 0, not where it is 1."
+)
+def weights_with_tril_inverted(scores):
+    past = torch.ones_like(scores, dtype=torch.bool).tril()
+    return scores.masked_fill(past, -math.inf).softmax(dim=-1)
+
+
+@causal_weights.mistake(
+    "the future has the weight 0, and the past is not shared out: there is no softmax, which makes "
+    "the rows sum to 1, and 0 is no mask for scores. Use -math.inf, then softmax."
+)
+def weights_of_zeros_alone(scores):
+    return scores.tril()
+
+
 @exercise(
     question="Scores of queries and keys, kept at size 1: (T, d) and (S, d) -> (T, S).",
     minutes=4,
     level=1,
-    inputs=[(example(4, 16), example(6, 16, seed=1)), (example(3, 5, seed=2), example(2, 5))],
+    inputs=[
+        (QUERIES, KEYS),
+        (example(4, 16), example(6, 16, seed=1)),
+        (example(3, 5, seed=2), example(2, 5)),
+    ],
+    used=True,
     hints=[
         "q @ k.T has the dot product of query i with key j at place (i, j).",
         "d, the length of the vectors, is q.size(-1). Divide by its square root.",
@@ -198,7 +234,7 @@ def scores_over_d(q, k):
 
 
 @attention_scores.mistake(
-    "queries and keys are exchanged: the row is the query, the token that looks; the column is "
+    "queries and keys are swapped: the row is the query, the token that looks; the column is "
     "the key. That is q @ k.T."
 )
 def scores_transposed(q, k):
@@ -222,8 +258,8 @@ def scores_over_keys(q, k):
 
 
 @attention_scores.mistake(
-    "those are weights already. Asked are the scores: the softmax comes after the mask, which is "
-    "not there yet."
+    "those are weights already. The question asks for the scores: the softmax comes after the "
+    "mask, which is not there yet."
 )
 def scores_with_softmax(q, k):
     return attention_scores.answer(q, k).softmax(dim=-1)
@@ -241,6 +277,7 @@ def scores_scaled_up(q, k):
     minutes=10,
     level=3,
     inputs=[
+        (TINY, *MATRICES),
         (example(5, 8), *(example(8, 3, seed=s) for s in (1, 2, 3))),
         (example(7, 6, seed=4), *(example(6, 2, seed=s) for s in (5, 6, 7))),
     ],
@@ -250,6 +287,13 @@ def scores_scaled_up(q, k):
         "At the end the weights (T, T) mix the values (T, d): weights @ v.",
     ],
     library=CausalSelfAttention,
+    used=True,
+    by_hand={
+        "scaled_dot_product_attention": (
+            "PyTorch's fused attention does all of it in one call, and the library uses it as "
+            "well. Here write its steps: scores, scale, mask, softmax, weights @ v."
+        )
+    },
     praise="that is the whole of attention: everything else is doing it several times at once.",
 )
 def attention_head(x, W_q, W_k, W_v):
@@ -272,7 +316,7 @@ def head_like(x, W_q, W_k, W_v, scale=None, mask=True, dim=-1, values=None):
 
 @attention_head.mistake(
     "the mask is missing: each token also gathers from the tokens after it. A model with this "
-    "head would read its answers off the page."
+    f"head would read its answers off the page. {NOT_KEPT}"
 )
 def head_without_mask(x, W_q, W_k, W_v):
     return head_like(x, W_q, W_k, W_v, mask=False)
@@ -318,10 +362,10 @@ def head_without_values(x, W_q, W_k, W_v):
 
 
 @attention_head.mistake(
-    "queries and keys are exchanged: the row belongs to the query, the token that looks. "
+    "queries and keys are swapped: the row belongs to the query, the token that looks. "
     "The scores are q @ k.T."
 )
-def head_exchanged(x, W_q, W_k, W_v):
+def head_swapped(x, W_q, W_k, W_v):
     return head_like(x, W_k, W_q, W_v)
 
 
@@ -340,11 +384,118 @@ def head_of_weights_alone(x, W_q, W_k, W_v):
     return head_like(x, W_q, W_k, W_v, values=torch.eye(len(x)))
 
 
+AFTERWARDS = (
+    "the mask comes after the softmax: the rows no longer sum to 1, and the future still has a say "
+    "in what they do sum to. Mask the scores with -math.inf first."
+)
+ZEROS = (
+    "the masked scores are 0, and 0 is an ordinary score: e to the power of 0 is 1. Only -math.inf "
+    "gives a weight of 0."
+)
+NO_SOFTMAX = (
+    "the softmax is missing: scores are no weights. Mask them with -math.inf, then .softmax(dim=-1)"
+    " makes each row sum to 1."
+)
+UPSIDE_DOWN = (
+    "the mask is upside down: it hides the past and shows the future. tril() is True where a token "
+    "may look: mask where it is 0."
+)
+
+
+def scaled(x, W_q, W_k):
+    q, k = x @ W_q, x @ W_k
+    return q @ k.T / math.sqrt(q.size(-1))  # (T, T)
+
+
+@attention_head.mistake(AFTERWARDS)
+def head_masked_afterwards(x, W_q, W_k, W_v):
+    return scaled(x, W_q, W_k).softmax(dim=-1).tril() @ (x @ W_v)
+
+
+@attention_head.mistake(AFTERWARDS)
+def head_masked_with_inf_afterwards(x, W_q, W_k, W_v):
+    future = torch.ones(len(x), len(x), dtype=torch.bool).triu(diagonal=1)
+    return scaled(x, W_q, W_k).softmax(dim=-1).masked_fill(future, -math.inf) @ (x @ W_v)
+
+
+@attention_head.mistake(ZEROS)
+def head_masked_with_zero(x, W_q, W_k, W_v):
+    return scaled(x, W_q, W_k).tril().softmax(dim=-1) @ (x @ W_v)
+
+
+@attention_head.mistake(NO_SOFTMAX)
+def head_without_softmax(x, W_q, W_k, W_v):
+    future = torch.ones(len(x), len(x), dtype=torch.bool).triu(diagonal=1)
+    return scaled(x, W_q, W_k).masked_fill(future, -math.inf) @ (x @ W_v)
+
+
+@attention_head.mistake(NO_SOFTMAX)
+def head_of_masked_scores(x, W_q, W_k, W_v):
+    return scaled(x, W_q, W_k).tril() @ (x @ W_v)
+
+
+@attention_head.mistake(NO_SOFTMAX)
+def head_of_scores(x, W_q, W_k, W_v):
+    return scaled(x, W_q, W_k) @ (x @ W_v)
+
+
+@attention_head.mistake(
+    "the scale comes after the softmax, where it only makes every result smaller. It is the scores "
+    "that are too large: divide them, then take the softmax."
+)
+def head_scaled_afterwards(x, W_q, W_k, W_v):
+    return head_like(x, W_q, W_k, W_v, scale=1.0) / math.sqrt(W_q.size(-1))
+
+
+@attention_head.mistake(
+    "it divides by d, not by its square root: math.sqrt(q.size(-1)). It is the variance that grows "
+    "like d, the size grows like sqrt(d)."
+)
+def head_over_d(x, W_q, W_k, W_v):
+    return head_like(x, W_q, W_k, W_v, scale=W_q.size(-1))
+
+
+@attention_head.mistake("it multiplies by sqrt(d) where it should divide: scores get larger still.")
+def head_scaled_up(x, W_q, W_k, W_v):
+    return head_like(x, W_q, W_k, W_v, scale=1 / math.sqrt(W_q.size(-1)))
+
+
+@attention_head.mistake(
+    "the weights are turned on their side: weights.T @ v lets every token hand itself to the "
+    "tokens before it. A row of weights belongs to the token that looks: weights @ v."
+)
+def head_of_turned_weights(x, W_q, W_k, W_v):
+    weights = head_like(x, W_q, W_k, W_v, values=torch.eye(len(x)))
+    return weights.T @ (x @ W_v)
+
+
+@attention_head.mistake(UPSIDE_DOWN)
+def head_of_the_future(x, W_q, W_k, W_v):
+    past = torch.ones(len(x), len(x), dtype=torch.bool).tril(diagonal=-1)
+    return scaled(x, W_q, W_k).masked_fill(past, -math.inf).softmax(dim=-1) @ (x @ W_v)
+
+
+@attention_head.mistake(UPSIDE_DOWN)
+def head_with_tril_inverted(x, W_q, W_k, W_v):
+    past = torch.ones(len(x), len(x), dtype=torch.bool).tril()
+    return scaled(x, W_q, W_k).masked_fill(past, -math.inf).softmax(dim=-1) @ (x @ W_v)
+
+
+@attention_head.mistake(
+    "the mask covers the diagonal, too: a token may look at itself, and the first one has nothing "
+    "else (its row is NaN). Use triu(diagonal=1)."
+)
+def head_without_itself(x, W_q, W_k, W_v):
+    future = torch.ones(len(x), len(x), dtype=torch.bool).triu()
+    return scaled(x, W_q, W_k).masked_fill(future, -math.inf).softmax(dim=-1) @ (x @ W_v)
+
+
 @exercise(
     question="Cut the channels into heads: (B, T, C) -> (B, n_head, T, C / n_head).",
     minutes=6,
     level=2,
-    inputs=[(example(2, 5, 12), 3), (example(1, 4, 8, seed=1), 2)],
+    inputs=[(CHANNELS, 2), (example(2, 5, 12), 3), (example(1, 4, 8, seed=1), 2)],
+    used=True,
     hints=[
         "Head 0 has the first d = C / n_head channels of every token, head 1 the next d, ...",
         "x.view(B, T, n_head, d) cuts the last axis and leaves everything in its place.",

@@ -21,9 +21,20 @@ def example(*shape, seed=0):
     minutes=8,
     level=2,
     inputs=[
+        (
+            torch.tensor([[[1.0, 3.0]], [[5.0, 1.0]]]),
+            torch.tensor([2.0, 1]),
+            torch.tensor([0, 9.0]),
+        ),
         (3 * example(2, 4, 6) + 1, example(6, seed=1), example(6, seed=2)),
         (0.003 * example(3, 2, 5, seed=3), torch.ones(5), torch.zeros(5)),
     ],
+    used=True,
+    by_hand=dict.fromkeys(
+        ("layer_norm", "native_layer_norm", "rms_norm", "group_norm", "instance_norm"),
+        "PyTorch's own norm does it, and the library leaves it to that one as well. Here take the "
+        "mean and the variance over dim=-1 yourself.",
+    ),
     hints=[
         "The mean of each token is x.mean(dim=-1, keepdim=True): shape (B, T, 1).",
         "The variance is the mean of (x - mean) squared, over the same axis.",
@@ -81,8 +92,8 @@ def norm_unbiased(x, gain, bias):
 
 
 @layer_norm.mistake(
-    "the mean is not taken off. (Without that it is close to RMS norm, which newer models use; "
-    "GPT-2 takes the mean off.)"
+    "the mean is not subtracted. (Without that it is close to RMS norm, which newer models use; "
+    "GPT-2 subtracts the mean.)"
 )
 def norm_without_mean(x, gain, bias):
     variance = x.var(dim=-1, keepdim=True, correction=0)
@@ -102,6 +113,33 @@ def norm_by_variance(x, gain, bias):
 def norm_without_epsilon(x, gain, bias):
     mean, variance = x.mean(dim=-1, keepdim=True), x.var(dim=-1, keepdim=True, correction=0)
     return (x - mean) / torch.sqrt(variance) * gain + bias
+
+
+SWAPPED = (
+    "gain and bias are swapped: the gain multiplies, the bias is added. At the end: * gain + bias."
+)
+
+
+@layer_norm.mistake(SWAPPED)
+def norm_with_gain_and_bias_swapped(x, gain, bias):
+    return layer_norm.answer(x, bias, gain)
+
+
+@layer_norm.mistake(
+    "the bias comes before the gain, so the gain multiplies it as well. First * gain, then + bias."
+)
+def norm_with_the_bias_first(x, gain, bias):
+    return (F.layer_norm(x, x.shape[-1:]) + bias) * gain
+
+
+@layer_norm.mistake("the gain is not used. At the end: * gain + bias, each of C numbers.")
+def norm_with_the_bias_alone(x, gain, bias):
+    return F.layer_norm(x, x.shape[-1:]) + bias
+
+
+@layer_norm.mistake("the bias is not added. At the end: * gain + bias, each of C numbers.")
+def norm_with_the_gain_alone(x, gain, bias):
+    return F.layer_norm(x, x.shape[-1:]) * gain
 
 
 STD = (
@@ -135,15 +173,18 @@ def by_matrix(matrix, x):
     return torch.tanh(x @ matrix)
 
 
-def plain_norm(x):
-    return F.layer_norm(x, x.shape[-1:])
+def norm_with(gain, x):
+    """A layer norm with a gain of its own, so that two of them are told apart."""
+    return F.layer_norm(x, x.shape[-1:]) * gain
 
 
 def block_parts(seed):
     """A stream and four parts of a block, small ones that are easily told apart."""
     attn = partial(by_matrix, example(6, 6, seed=seed + 1))
     mlp = partial(by_matrix, example(6, 6, seed=seed + 2))
-    return 2 * example(2, 4, 6, seed=seed), plain_norm, attn, plain_norm, mlp
+    ln_1 = partial(norm_with, 1 + 0.5 * example(6, seed=seed + 3))
+    ln_2 = partial(norm_with, 1 + 0.5 * example(6, seed=seed + 4))
+    return 2 * example(2, 4, 6, seed=seed), ln_1, attn, ln_2, mlp
 
 
 @exercise(
@@ -151,6 +192,7 @@ def block_parts(seed):
     minutes=5,
     level=2,
     inputs=[block_parts(0), block_parts(5)],
+    used=True,
     hints=[
         "The parts are functions: ln_1(x), attn(...), ln_2(x), mlp(...).",
         "First x = x + attn(ln_1(x)). Then the same again with the other two.",
@@ -206,7 +248,7 @@ def block_without_norms(x, ln_1, attn, ln_2, mlp):
     return x + mlp(x)
 
 
-@block_forward.mistake("the order is turned round: first gather (attn), then work on it (mlp).")
+@block_forward.mistake("the order is reversed: first gather (attn), then work on it (mlp).")
 def block_mlp_first(x, ln_1, attn, ln_2, mlp):
     x = x + mlp(ln_2(x))
     return x + attn(ln_1(x))
@@ -238,11 +280,48 @@ def block_with_one_residual(x, ln_1, attn, ln_2, mlp):
     return x + mlp(ln_2(attn(ln_1(x))))
 
 
+@block_forward.mistake(
+    "the two norms are swapped: attn reads ln_1(x), and mlp reads ln_2(x). Each has learnt its own "
+    "gain and bias."
+)
+def block_with_the_norms_swapped(x, ln_1, attn, ln_2, mlp):
+    return block_forward.answer(x, ln_2, attn, ln_1, mlp)
+
+
+@block_forward.mistake(
+    "the first norm is used twice. The MLP has one of its own, with its own gain and bias: ln_2."
+)
+def block_with_the_first_norm_twice(x, ln_1, attn, ln_2, mlp):
+    return block_forward.answer(x, ln_1, attn, ln_1, mlp)
+
+
+@block_forward.mistake(
+    "the second norm is used twice. Attention has one of its own, with its own gain and bias: ln_1."
+)
+def block_with_the_second_norm_twice(x, ln_1, attn, ln_2, mlp):
+    return block_forward.answer(x, ln_2, attn, ln_2, mlp)
+
+
+def as_it_is(x):
+    return x
+
+
+@block_forward.mistake("one norm is forgotten: attn should read ln_1(x), not x as it is.")
+def block_without_the_first_norm(x, ln_1, attn, ln_2, mlp):
+    return block_forward.answer(x, as_it_is, attn, ln_2, mlp)
+
+
+@block_forward.mistake("one norm is forgotten: mlp should read ln_2(x), not x as it is.")
+def block_without_the_second_norm(x, ln_1, attn, ln_2, mlp):
+    return block_forward.answer(x, ln_1, attn, as_it_is, mlp)
+
+
 @exercise(
     question="How large the first weights of c_proj should be: 0.02, less with depth.",
     minutes=3,
     level=1,
     inputs=[(6,), (24,)],
+    used=True,
     hints=[
         "How many results are added to the stream in n_layer blocks? Two a block.",
         "A sum of n independent numbers of the same size has sqrt(n) times that size.",
@@ -291,7 +370,7 @@ initial_loss = question(
     ],
     praise="10.82. So losses of models with different vocabularies cannot be compared as they are.",
     mistakes={
-        math.log(65): "that is for 65 symbols, our characters; asked is the loss for 50,257.",
+        math.log(65): "that is for 65 symbols, our characters; the question is about 50,257.",
         math.log2(50_257): "those are bits, log2. A loss in nats takes the natural logarithm.",
         math.log10(50_257): "that is log10. A loss in nats takes the natural logarithm, math.log.",
         -math.log(50_257): "the sign: the logarithm of a probability is negative, the loss is not.",
@@ -313,6 +392,46 @@ def parameters(config, b=1, norm=2, norms=2, last=1, head=0, qkv=3):
     return V * C + T * C + config.n_layer * block + last * norm * C + head * V * C
 
 
+# What is often left out or counted twice: {how many: (numbers in each block, what it may be)}.
+PARTS = {
+    "C": (lambda C: C, "the bias of a c_proj"),
+    "2C": (lambda C: 2 * C, "one norm in each block, or the biases of both c_proj"),
+    "3C": (lambda C: 3 * C, "the bias of c_attn"),
+    "4C": (lambda C: 4 * C, "both norms in each block, or the bias of c_fc"),
+    "5C": (lambda C: 5 * C, "the biases of the MLP"),
+    "8C": (lambda C: 8 * C, "the biases of c_attn, c_fc and one c_proj"),
+    "C * C": (lambda C: C * C, "the weights of the c_proj of attention"),
+    "(C * C + C)": (lambda C: C * C + C, "the c_proj of attention"),
+    "3C * C": (lambda C: 3 * C * C, "the weights of c_attn"),
+    "(3C * C + 3C)": (lambda C: 3 * C * C + 3 * C, "c_attn"),
+    "4C * C": (lambda C: 4 * C * C, "the weights of attention, or of one layer of the MLP"),
+    "(4C * C + C)": (lambda C: 4 * C * C + C, "the c_proj of the MLP"),
+    "(4C * C + 4C)": (lambda C: 4 * C * C + 4 * C, "attention, or c_fc"),
+    "8C * C": (lambda C: 8 * C * C, "the weights of the MLP"),
+    "(8C * C + 5C)": (lambda C: 8 * C * C + 5 * C, "the MLP"),
+}
+
+
+def part_of_the_count(inputs, results, expected) -> str:
+    """Which part makes a count too small or too large, if it is the same one each time."""
+    configs = [config for (config,) in inputs]
+    off = [right - given for given, right in zip(results, expected, strict=True)]
+    words = "short" if off[0] > 0 else "too many"
+    for sign in (1, -1):
+        for name, (count, what) in PARTS.items():
+            if off == [sign * c.n_layer * count(c.n_embd) for c in configs]:
+                return f"{abs(off[0]):,} {words} = {configs[0].n_layer} x {name}: {what}."
+        for name, count, what in (
+            ("V * C", lambda c: c.vocab_size * c.n_embd, "the table of symbols"),
+            ("T * C", lambda c: c.block_size * c.n_embd, "the table of positions"),
+            ("2C", lambda c: 2 * c.n_embd, "the last norm"),
+            ("C", lambda c: c.n_embd, "the gain or the bias of the last norm"),
+        ):
+            if off == [sign * count(c) for c in configs]:
+                return f"{abs(off[0]):,} {words} = {name}: {what}."
+    return ""
+
+
 @exercise(
     question="How many parameters a GPT of a given shape has, with biases and tied weights.",
     minutes=15,
@@ -326,6 +445,12 @@ def parameters(config, b=1, norm=2, norms=2, last=1, head=0, qkv=3):
         "All: both tables, L blocks, one last norm. The head is the first table again: 0.",
     ],
     library=GPT.num_params,
+    used=True,
+    explain=part_of_the_count,
+    by_hand={
+        "numel": "the model is built, and PyTorch counts. Here count with V, T, C and L alone: "
+        "which part has how many?"
+    },
     praise="for the workshop's shape that is 10,770,816, and you can account for each of them.",
 )
 def count_params(config):
@@ -414,16 +539,6 @@ def count_blocks_only(config):
 )
 def count_without_positions(config):
     return count_params.answer(config) - config.block_size * config.n_embd
-
-
-@count_params.mistake("the last norm is missing: ln_f, after the blocks, has 2 * C parameters.")
-def count_without_last_norm(config):
-    return parameters(config, last=0)
-
-
-@count_params.mistake("the norms in the blocks are missing: two a block, 2 * C parameters each.")
-def count_without_norms(config):
-    return parameters(config, norms=0)
 
 
 @count_params.mistake(

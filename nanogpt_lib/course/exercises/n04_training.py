@@ -27,6 +27,11 @@ def example(*shape, seed=0):
         "Then -log of what was picked, and the mean over all B * T places: one number.",
     ],
     library=model.GPT.forward,
+    by_hand=dict.fromkeys(
+        ("cross_entropy", "cross_entropy_loss"),
+        "F.cross_entropy does it, and the library uses it as well. Here write softmax, gather, "
+        "-log and mean yourself.",
+    ),
     praise="the library leaves it to F.cross_entropy, which also survives huge scores.",
 )
 def loss_by_hand(logits, targets):
@@ -140,6 +145,13 @@ def sgd_the_step_alone(w, gradient, lr):
     return -lr * gradient
 
 
+@sgd_step.mistake(
+    "that is the step alone, and uphill. Give the new weights: where you stand, minus the step."
+)
+def sgd_lr_times_gradient(w, gradient, lr):
+    return lr * gradient
+
+
 @sgd_step.mistake("the learning rate is missing: the step is lr times the gradient.")
 def sgd_without_lr(w, gradient, lr):
     return w - gradient
@@ -246,7 +258,7 @@ def adamw_v_unsquared(w, gradient, m, v, t, lr):
 
 @adamw_step.mistake(
     "the decay comes after the step, so that it shrinks the step as well. First w shrinks, then "
-    "the step is taken off."
+    "the step is subtracted."
 )
 def adamw_decay_afterwards(w, gradient, m, v, t, lr):
     moved, m, v = adamw_step.answer(w, gradient, m, v, t, lr)
@@ -299,9 +311,13 @@ def adamw_in_another_order(w, gradient, m, v, t, lr):
     question="The learning rate of a step (counted from 0): linear warm-up, then half a cosine.",
     minutes=10,
     level=2,
-    inputs=[(step, 100, 10, 1.0, 0.1) for step in (0, 4, 9, 10, 33, 55, 99, 100)],
+    inputs=[
+        *[(step, 100, 10, 1.0, 0.1) for step in (0, 4, 9, 10, 33, 55, 99, 100)],
+        *[(step, 60, 6, 0.5, 0.2) for step in (2, 5, 33, 60)],
+    ],
     hints=[
-        "While step < warmup it is high * (step + 1) / warmup: already above 0 at step 0.",
+        "There are two parts. While step < warmup the rate climbs in a straight line: its first "
+        "step is above 0 already, and its last step has all of `high`.",
         "After that, progress = (step - warmup) / (max_steps - warmup) runs from 0 to 1.",
         "0.5 * (1 + math.cos(math.pi * progress)) falls from 1 to 0; spread it over low to high.",
     ],
@@ -403,6 +419,81 @@ def rate_above_high(step, max_steps, warmup, high, low):
 
 
 @rate_at.mistake(
+    "the warm-up ends just below `high`: it divides by warmup + 1. Step 0 is the first of `warmup` "
+    "steps, so the last one, warmup - 1, has high * warmup / warmup."
+)
+def rate_divided_by_one_more(step, max_steps, warmup, high, low):
+    if step < warmup:
+        return high * (step + 1) / (warmup + 1)
+    return rate_at.answer(step, max_steps, warmup, high, low)
+
+
+def with_the_curve(curve, step, max_steps, warmup, high, low):
+    """The schedule with another curve after the warm-up; for the mistakes below."""
+    if step < warmup:
+        return high * (step + 1) / warmup
+    progress = (step - warmup) / (max_steps - warmup)
+    return low + (high - low) * curve(math.cos(math.pi * progress))
+
+
+@rate_at.mistake(
+    "the `1 +` is missing: 0.5 * cos runs from 0.5 to -0.5, so it begins half way and ends below "
+    "`low`. 0.5 * (1 + cos) runs from 1 to 0."
+)
+def rate_without_one(*arguments):
+    return with_the_curve(lambda cos: 0.5 * cos, *arguments)
+
+
+@rate_at.mistake(
+    "the `0.5 *` is missing: 1 + cos runs from 2 to 0, so the rate jumps above `high` after the "
+    "warm-up. 0.5 * (1 + cos) runs from 1 to 0."
+)
+def rate_without_half(*arguments):
+    return with_the_curve(lambda cos: 1 + cos, *arguments)
+
+
+@rate_at.mistake(
+    "the brackets are missing: 0.5 * 1 + cos is 0.5 + cos. It is half of the sum, 0.5 * (1 + cos)."
+)
+def rate_without_brackets(*arguments):
+    return with_the_curve(lambda cos: 0.5 + cos, *arguments)
+
+
+@rate_at.mistake(
+    "the curve goes up: 1 - cos runs from 0 to 2. The rate should come down from `high` to `low`: "
+    "1 + cos."
+)
+def rate_rising(*arguments):
+    return with_the_curve(lambda cos: 0.5 * (1 - cos), *arguments)
+
+
+@rate_at.mistake("`high` is not used: 1.0 is only what the first calls give. Write `high`.")
+def rate_ignoring_high(step, max_steps, warmup, high, low):
+    return rate_at.answer(step, max_steps, warmup, 1.0, low)
+
+
+@rate_at.mistake("`low` is not used: 0.1 is only what the first calls give. Write `low`.")
+def rate_ignoring_low(step, max_steps, warmup, high, low):
+    return rate_at.answer(step, max_steps, warmup, high, 0.1)
+
+
+HARD_WIRED = (
+    "it looks at `step` alone: 100, 10, 1.0 and 0.1 are only what the first calls give. Write "
+    "max_steps, warmup, high and low."
+)
+
+
+@rate_at.mistake(HARD_WIRED)
+def rate_hard_wired(step, max_steps, warmup, high, low):
+    return rate_at.answer(step, 100, 10, 1.0, 0.1)
+
+
+@rate_at.mistake(HARD_WIRED)
+def rate_with_steps_hard_wired(step, max_steps, warmup, high, low):
+    return rate_at.answer(step, 100, 10, high, low)
+
+
+@rate_at.mistake(
     "the warm-up is missing: it starts at the full rate. While step < warmup, climb in a line."
 )
 def rate_without_warmup(step, max_steps, warmup, high, low):
@@ -416,6 +507,8 @@ def rate_without_warmup(step, max_steps, warmup, high, low):
     inputs=[
         ([torch.tensor([[3.0, 0.0]]), torch.tensor([4.0])], 1.0),
         ([torch.tensor([[0.3, 0.0]]), torch.tensor([0.4])], 1.0),
+        ([torch.tensor([[0.3, 0.0]]), torch.tensor([0.4])], 0.25),
+        ([torch.tensor([1.5]), torch.tensor([2.0])], 4.0),
         ([2 * example(4, 3), example(5, seed=1)], 2.0),
     ],
     hints=[
@@ -479,6 +572,31 @@ def clip_gives_the_length(gradients, max_norm):
     return float(sum((g**2).sum() for g in gradients) ** 0.5)
 
 
-@clip_factor.mistake("those are the gradients, shortened rightly. Asked is the factor, one number.")
+@clip_factor.mistake(
+    "those are the gradients, rightly shortened. The question asks for the factor, one number."
+)
 def clip_gives_gradients(gradients, max_norm):
     return [g * clip_factor.answer(gradients, max_norm) for g in gradients]
+
+
+COMPARED_WITH_ONE = (
+    "it asks whether the length is below 1. The limit is max_norm: a length of 0.5 is too long for "
+    "a max_norm of 0.25, and 2.5 is short enough for 4."
+)
+
+
+@clip_factor.mistake(COMPARED_WITH_ONE)
+def clip_nothing_below_one(gradients, max_norm):
+    length = sum((g**2).sum() for g in gradients) ** 0.5
+    return 1.0 if length < 1 else min(1.0, float(max_norm / length))
+
+
+@clip_factor.mistake(COMPARED_WITH_ONE)
+def clip_all_above_one(gradients, max_norm):
+    length = sum((g**2).sum() for g in gradients) ** 0.5
+    return 1.0 if length <= 1 else float(max_norm / length)
+
+
+@clip_factor.mistake("it does not look at max_norm: 1 is only what the first calls give.")
+def clip_to_one(gradients, max_norm):
+    return clip_factor.answer(gradients, 1.0)

@@ -4,6 +4,7 @@ import math
 
 from nanogpt_lib.course import clinic
 from nanogpt_lib.course.exercises.base import exercise, question
+from nanogpt_lib.course.exercises.comparing import as_number
 from nanogpt_lib.runs import copying
 from nanogpt_lib.training import Evaluation, Run
 
@@ -53,12 +54,12 @@ def best_step_as_place(history):
     return min(range(len(history)), key=lambda i: history[i].val_loss)
 
 
-@best_step.mistake("that is the lowest validation loss itself. Asked is the step at which it was.")
+@best_step.mistake("that is the lowest validation loss itself. The question asks for its step.")
 def best_step_as_loss(history):
     return min(point.val_loss for point in history)
 
 
-@best_step.mistake("that is the right item, all of it. Asked is its step: add .step.")
+@best_step.mistake("that is the right item, all of it. The question asks for its step: add .step.")
 def best_step_as_item(history):
     return min(history, key=lambda point: point.val_loss)
 
@@ -83,6 +84,7 @@ def best_step_before_the_first_rise(history):
     minutes=4,
     level=1,
     inputs=[(4.174, 1.0), (4.9, 3.3), (1.47, 1.0)],
+    same=lambda given, right: math.isclose(as_number(given), right, rel_tol=1e-3),  # as with 0.693
     hints=[
         "One bit is ln 2 = 0.693 nats: a number of nats makes more bits.",
         "A token of 3.3 characters shares its loss among them.",
@@ -198,7 +200,9 @@ def stops_with_foresight_beyond_the_end(val_losses, patience):
     return val_losses.index(min(val_losses)) + patience
 
 
-@stops_at.mistake("that is the loss at which it stops. Asked is the number of the evaluation.")
+@stops_at.mistake(
+    "that is the loss at which it stops. The question asks for the number of the evaluation."
+)
 def stops_at_as_loss(val_losses, patience):
     return val_losses[stops_at.answer(val_losses, patience)]
 
@@ -290,7 +294,7 @@ def copy_of_a_line(sample, text):
     return max((line for line in sample.split("\n") if line in text), key=len, default="")
 
 
-@longest_copy.mistake("that is how long it is; asked is the run itself, as a string.")
+@longest_copy.mistake("that is how long it is. The question asks for the run itself, as a string.")
 def copy_as_length(sample, text):
     return len(longest_copy.answer(sample, text))
 
@@ -341,10 +345,10 @@ by_ear = question(
     ],
     praise="fragments, then short words, then words and a speaker's name in its place.",
     mistakes={
-        "CADB": "that is the order from the lowest loss to the highest: turn it round.",
-        "DBAC": "the first two are exchanged: B has letters, but hardly a word of a usual length.",
-        "BADC": "the middle two are exchanged: A has more words that exist than D.",
-        "BDCA": "the last two are exchanged: C holds whole phrases, A invents half of its words.",
+        "CADB": "that is the order from the lowest loss to the highest: reverse it.",
+        "DBAC": "the first two are swapped: B has letters, but hardly a word of a usual length.",
+        "BADC": "the middle two are swapped: A has more words that exist than D.",
+        "BDCA": "the last two are swapped: C holds whole phrases, A invents half of its words.",
     },
 )
 
@@ -388,7 +392,7 @@ def patient(letter: str, looks: str, hints: list[str], praise: str, library=None
     illness = clinic.CASES[f"patient-{letter}"].illness
     return question(
         f"patient_{letter}",
-        question=f"What ails patient {letter.upper()}? One of: {', '.join(SIGNS)}.",
+        question=f"What is wrong with patient {letter.upper()}? One of: {', '.join(SIGNS)}.",
         minutes=2,
         level=2,
         answer=illness,
@@ -438,7 +442,7 @@ patient_d = patient(
         "Both losses are far below 1.46. The measurement itself must be wrong.",
         "It needed a hundred steps to find out where the answers lie. Where could they lie?",
     ],
-    "in training it could peep one token ahead; when it writes, there is nothing ahead.",
+    "in training it could peek one token ahead; when it writes, there is nothing ahead.",
     library=clinic.Unmasked,
 )
 patient_e = patient(

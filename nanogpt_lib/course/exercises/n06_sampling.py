@@ -6,9 +6,17 @@ import torch
 
 from nanogpt_lib import sampling
 from nanogpt_lib.course.exercises.base import exercise, question
+from nanogpt_lib.course.exercises.comparing import as_tensor, close
 
 SCORES = torch.tensor([[2.0, -1.0, 0.5, 3.0, 1.0], [-0.5, 4.0, 1.5, -2.0, 0.0]])  # (2, 5)
 CHANCES = torch.tensor([[0.08, 0.45, 0.05, 0.30, 0.12], [0.04, 0.03, 0.90, 0.02, 0.01]])  # (2, 5)
+
+EQUALS = torch.tensor([[1.0, 2.0, 1.0, 1.0]])  # (1, 4): which of the three comes second?
+
+NOT_KEPT = (
+    "masked_fill gives a new tensor and leaves the old one as it is: is its result kept, as in "
+    "x = x.masked_fill(...)?"
+)
 
 greedy_texts = question(
     "greedy_texts",
@@ -36,7 +44,6 @@ greedy_texts = question(
         "The temperature acts on the scores, before they become chances.",
         "Divide the scores by it, then softmax along the last dimension.",
     ],
-    library=sampling.probabilities,
     praise="0.7 makes the likely likelier; 1 leaves the model's own chances as they are.",
 )
 def temperature_softmax(logits, temperature):
@@ -76,24 +83,49 @@ def temperature_without_softmax(logits, temperature):
     return logits / temperature
 
 
+def k_likeliest(given, right, logits, k) -> bool:
+    """Whether exactly k stay, none of them below one that went: of equal scores any may stay."""
+    given = as_tensor(given)
+    kept = given > 0
+    lowest = logits.masked_fill(~kept, math.inf).min(dim=-1).values
+    highest = logits.masked_fill(kept, -math.inf).max(dim=-1).values  # of those that went
+    whole = (kept.sum(dim=-1) == k).all() and (lowest >= highest).all()
+    return bool(whole) and close(given, logits.masked_fill(~kept, -math.inf).softmax(dim=-1))
+
+
 @exercise(
     question="Scores (B, V) to chances (B, V) in which only the k likeliest of each row remain.",
     minutes=8,
     level=2,
-    inputs=[(SCORES, 2), (SCORES, 3)],
+    inputs=[(SCORES, 2), (SCORES, 3), (EQUALS, 2)],
+    as_good=k_likeliest,
     hints=[
         "A score of -inf becomes a chance of exactly 0: torch.exp(-inf) is 0.",
-        "logits.topk(k).values is (B, k), largest first: its last column holds the lowest score "
-        "that stays.",
-        "logits.masked_fill(logits < lowest, -math.inf), with `lowest` of shape (B, 1), then "
-        "softmax.",
+        "logits.topk(k) gives the k highest scores of each row and their places: .values and "
+        ".indices, (B, k) each. Exactly k, even where several scores are equal.",
+        "torch.full_like(logits, -math.inf) begins with nobody in; .scatter(-1, indices, values) "
+        "puts the k scores into their places. Then softmax.",
     ],
-    library=sampling.probabilities,
     praise="the softmax after the cut shares out what was cut among those that stay.",
 )
 def top_k_chances(logits, k):
-    lowest = logits.topk(k).values[:, -1:]  # (B, 1)
+    best = logits.topk(k)  # the k highest of each row: values and places, (B, k) each
+    kept = torch.full_like(logits, -math.inf).scatter(-1, best.indices, best.values)  # (B, V)
+    return kept.softmax(dim=-1)
+
+
+@top_k_chances.mistake(
+    "of equal scores all stay, so there may be more than k: a comparison with the k-th score "
+    "cannot tell them apart. topk(k).indices names exactly k."
+)
+def top_k_with_ties(logits, k):
+    lowest = logits.topk(k).values[:, -1:]
     return logits.masked_fill(logits < lowest, -math.inf).softmax(dim=-1)
+
+
+@top_k_chances.mistake(f"nothing is cut. {NOT_KEPT}")
+def top_k_cutting_nothing(logits, k):
+    return logits.softmax(dim=-1)
 
 
 @top_k_chances.mistake(
@@ -156,7 +188,7 @@ def top_k_lowest(logits, k):
     question="Chances (B, V) cut to the fewest likeliest symbols that together reach p.",
     minutes=15,
     level=3,
-    inputs=[(CHANCES, 0.7), (CHANCES, 0.93)],
+    inputs=[(CHANCES, 0.7), (CHANCES, 0.93), (CHANCES, 0.3)],
     hints=[
         "Sort each row, likeliest first: ordered, order = chances.sort(dim=-1, descending=True).",
         "before = ordered.cumsum(-1) - ordered is what all likelier symbols have together. A "
@@ -173,6 +205,35 @@ def top_p_chances(chances, p):
     ordered = ordered.masked_fill(before >= p, 0.0)
     kept = torch.zeros_like(chances).scatter(-1, order, ordered)  # each back in its place
     return kept / kept.sum(dim=-1, keepdim=True)
+
+
+@top_p_chances.mistake(f"nothing is cut. {NOT_KEPT}")
+def top_p_cutting_nothing(chances, p):
+    return chances
+
+
+CROSSING = (
+    "the symbol that crosses p is cut, so what stays does not reach p. It belongs in: a symbol "
+    "stays as long as those before it do not reach p. Compare with the sum before each symbol."
+)
+
+
+def below_p(chances, p):
+    """Only what stays below p together, in its places, not shared out."""
+    ordered, order = chances.sort(dim=-1, descending=True)
+    ordered = ordered.masked_fill(ordered.cumsum(dim=-1) > p, 0.0)
+    return torch.zeros_like(chances).scatter(-1, order, ordered)
+
+
+@top_p_chances.mistake(CROSSING)
+def top_p_crossing_cut_not_shared_out(chances, p):
+    return below_p(chances, p)
+
+
+@top_p_chances.mistake(CROSSING)
+def top_p_crossing_cut_without_nan(chances, p):
+    kept = below_p(chances, p)
+    return kept / kept.sum(dim=-1, keepdim=True).clamp(min=1e-9)
 
 
 @top_p_chances.mistake(
@@ -221,6 +282,19 @@ def top_p_left_sorted(chances, p):
 )
 def top_p_not_renormalised(chances, p):
     return chances.masked_fill(top_p_chances.answer(chances, p) == 0, 0.0)
+
+
+@top_p_chances.mistake(
+    "one symbol too many stays: the one that crosses p is the last. Those before it do not reach p "
+    "without it."
+)
+def top_p_one_too_many(chances, p):
+    ordered, order = chances.sort(dim=-1, descending=True)
+    before = ordered.cumsum(dim=-1) - ordered
+    out = (before >= p).roll(1, dims=-1)
+    out[:, 0] = False
+    kept = torch.zeros_like(chances).scatter(-1, order, ordered.masked_fill(out, 0.0))
+    return kept / kept.sum(dim=-1, keepdim=True)
 
 
 @top_p_chances.mistake(
