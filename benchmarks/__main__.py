@@ -17,6 +17,7 @@ WORKS = (
     "memory",
     "growth",
     "damage",
+    "page",
     "gpu",
 )
 

@@ -19,7 +19,8 @@ EXPERIMENTS = {
     "arithmetic": "addition at once and in steps, of notebook 08",
     "rl": "practice for two rewards, of notebook 08",
     "judges": "three judges of the run of the talk, of notebook 05: give it checkpoints",
-    "facts": "what notebooks 00 to 03 claim, seed by seed: a minute or two a case",
+    "by_heart": "the same judges on three small runs, again and again: half an hour of one core",
+    "facts": "what notebooks 00 to 04 claim, seed by seed: a minute or two a case",
     "ladder": "from the plain GPT to the fast one, of notebook 10: 8 seconds of one core a run",
 }
 

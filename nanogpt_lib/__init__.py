@@ -41,17 +41,21 @@ _HOME = {
     "runs.callbacks": ("Checkpoints", "Progress", "TimeBudget", "WriteSample"),
     "runs.checkpoint": ("load_model",),
     "runs.figures": ("read_record",),
+    "runs.handin": ("hand_in",),
     "runs.whole": ("resume", "train_preset"),
     "room.live": ("LivePlot",),
     "room.replay": ("replay",),
     "room.board": ("compare",),
     "room.playground": ("playground",),
+    "room.web.frames": ("attention_explorer", "softmax_slider"),
+    "room.web.page": ("page",),
     "beyond.sketchpad": ("sketchpad",),
+    "course.heads": ("head_shares",),
     "course.mixing": ("mixed_loss",),
 }
 _MODULES = {
     "runs": ("checkpoint", "copying", "record"),
-    "room": ("background", "doctor"),
+    "room": ("background", "doctor", "kernel"),
     "beyond": ("arithmetic", "chat", "digits", "finetune", "rl", "subwords", "voices"),
     "course": ("clinic", "exercises"),
 }
@@ -88,6 +92,7 @@ if TYPE_CHECKING:
     from nanogpt_lib.corpus import split as split
     from nanogpt_lib.course import clinic as clinic
     from nanogpt_lib.course import exercises as exercises
+    from nanogpt_lib.course.heads import head_shares as head_shares
     from nanogpt_lib.course.mixing import mixed_loss as mixed_loss
     from nanogpt_lib.machine.device import Compute as Compute
     from nanogpt_lib.machine.device import pick_compute as pick_compute
@@ -102,10 +107,14 @@ if TYPE_CHECKING:
     from nanogpt_lib.ngram import ngram_loss as ngram_loss
     from nanogpt_lib.room import background as background
     from nanogpt_lib.room import doctor as doctor
+    from nanogpt_lib.room import kernel as kernel
     from nanogpt_lib.room.board import compare as compare
     from nanogpt_lib.room.live import LivePlot as LivePlot
     from nanogpt_lib.room.playground import playground as playground
     from nanogpt_lib.room.replay import replay as replay
+    from nanogpt_lib.room.web.frames import attention_explorer as attention_explorer
+    from nanogpt_lib.room.web.frames import softmax_slider as softmax_slider
+    from nanogpt_lib.room.web.page import page as page
     from nanogpt_lib.runs import checkpoint as checkpoint
     from nanogpt_lib.runs import copying as copying
     from nanogpt_lib.runs import record as record
@@ -115,6 +124,7 @@ if TYPE_CHECKING:
     from nanogpt_lib.runs.callbacks import WriteSample as WriteSample
     from nanogpt_lib.runs.checkpoint import load_model as load_model
     from nanogpt_lib.runs.figures import read_record as read_record
+    from nanogpt_lib.runs.handin import hand_in as hand_in
     from nanogpt_lib.runs.pace import fit_to_time as fit_to_time
     from nanogpt_lib.runs.presets import PRESETS as PRESETS
     from nanogpt_lib.runs.presets import get_preset as get_preset

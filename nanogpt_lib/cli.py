@@ -15,6 +15,8 @@ from nanogpt_lib.machine.terminal import harmless
 
 BEGAN = time.perf_counter()  # `--minutes` counts from here; this clock never jumps
 
+SHIPPED = '"talk", "pocket-long" or "pocket"'  # the models that come with the kit
+
 # PyTorch is imported inside the commands, so `--help` and typing errors get an answer at once.
 
 EPILOG = """\
@@ -27,6 +29,7 @@ first steps:
   nanogpt train --text my.txt       your own text
   nanogpt replay                    watch a recorded run in a minute
   nanogpt compare                   all your runs on one plot
+  nanogpt export --to my-gpt.html   your model as one page, for any browser
   nanogpt export --to my-model      for the transformers library
 """
 
@@ -95,7 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_copy(resume)
 
     sample = command(run_sample, "let a trained model write")
-    add_run(sample, ', or "talk", "pocket-long" or "pocket", trained models that come with the kit')
+    add_run(sample, f", or {SHIPPED}, trained models that come with the kit")
     sample.add_argument("--prompt", default="", help="text to continue (\\n is a new line)")
     sample.add_argument("-n", "--tokens", type=int, default=500, help="number of new tokens (500)")
     sample.add_argument("--temperature", type=float, default=0.7, help="0: greedy, 1: as learnt")
@@ -115,11 +118,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--no-cache", action="store_true", help="compute keys and values again for each token"
     )
 
-    export = command(run_export, "write a model and its tokenizer for the transformers library")
-    add_run(
-        export, ', or a checkpoint, or "talk", "pocket-long" or "pocket", which come with the kit'
+    export = command(run_export, "write a model as one web page, or for the transformers library")
+    add_run(export, f", or a checkpoint, or {SHIPPED}, which come with the kit")
+    to = "a new folder for transformers, or the page: a new file that ends in .html"
+    export.add_argument("--to", type=Path, required=True, metavar="DIR|FILE.html", help=to)
+    export.add_argument("--bits", type=int, choices=(8, 16), help="of a weight on a page (8)")
+    export.add_argument(
+        "--text", type=Path, metavar="FILE", help="the run's text, to measure what a page loses"
     )
-    export.add_argument("--to", type=Path, required=True, metavar="DIR", help="a new folder")
 
     plot = command(run_plot, "draw a run's curve again from its record")
     add_run(plot)
@@ -140,7 +146,8 @@ def build_parser() -> argparse.ArgumentParser:
     compare = command(run_compare, "put many runs on one plot and in one table, the best first")
     compare.epilog = (
         "A class board: everybody copies run.jsonl from the run folder, gives the copy their own "
-        "name (alice.jsonl) and hands it in. Then compare the folder that holds all copies."
+        "name (alice.jsonl) and hands it in. Then compare the folder that holds all copies. Or "
+        "everybody pastes the line of --hand-in into the chat, and you compare a file of them."
     )
     compare.add_argument(
         "records",
@@ -161,6 +168,9 @@ def build_parser() -> argparse.ArgumentParser:
         default=Path("compare.png"),
         metavar="FILE",
         help="file for the picture (default: compare.png)",
+    )
+    compare.add_argument(
+        "--hand-in", metavar="NAME", help="print your run as one line for the class, and stop"
     )
     return parser
 
@@ -394,6 +404,10 @@ def run_export(args) -> int:
     from nanogpt_lib.runs.export import export
 
     run = chosen(args.folder)
+    if args.to.suffix.lower() in (".html", ".htm"):
+        return export_page(run, args)
+    if args.bits or args.text:
+        raise ValueError("--bits and --text are for a page: end the name after --to with .html")
     folder = export(run, args.to)
     model, tokenizer, data = load_model(run)
     text = data["about"].get("run", {}).get("text", {}).get("name", "an unnamed text")
@@ -404,6 +418,28 @@ def run_export(args) -> int:
     print(f"Written: {folder}. In Python, with `transformers` installed:")
     print(f"  GPT2LMHeadModel.from_pretrained({folder.as_posix()!r})")
     print(f"  AutoTokenizer.from_pretrained({folder.as_posix()!r})")
+    prompt = (
+        '"ROMEO:"' if text == "Tiny Shakespeare" else '""'
+    )  # other texts may lack these letters
+    print(f'  pipeline("text-generation", {folder.as_posix()!r})({prompt})')
+    print(f"There a text ends at {model.config.block_size} symbols, its prompt included.")
+    return 0
+
+
+def export_page(run: Path, args) -> int:
+    from nanogpt_lib.room.web.page import MUCH, cost, write_page
+
+    bits = args.bits or 8
+    measured = cost(run, bits, args.text)
+    path = write_page(run, args.to, bits)
+    print(f"Written: {path}, {path.stat().st_size / 1e6:.1f} MB. Open it in a browser.")
+    if measured is None:
+        print(f"What {bits} bits cost is unmeasured: this run has a text of its own. --text FILE")
+        return 0
+    before, after = measured
+    change = f"from {before:.4f} to {after:.4f}"
+    much = "" if after - before < MUCH else f", {after - before:.2f} more: --bits 16 loses less"
+    print(f"In {bits} bits the loss on the whole validation text goes {change}{much}.")
     return 0
 
 
@@ -443,6 +479,13 @@ def list_recorded() -> int:
 def run_compare(args) -> int:
     from nanogpt_lib.room.board import compare
 
+    if args.hand_in is not None:
+        from nanogpt_lib.runs.handin import hand_in
+
+        if len(args.records) > 1:
+            raise ValueError("one run is handed in at a time")
+        print(hand_in(chosen(Path(args.records[0]) if args.records else None), args.hand_in))
+        return 0
     if args.out.suffix.lower() != ".png":
         raise ValueError(f"--out is a picture: end its name with .png, not {args.out.name!r}")
     if not args.records and not runs_dir().is_dir():

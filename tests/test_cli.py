@@ -188,8 +188,11 @@ def test_the_command_that_it_says_to_type_next_works_when_pasted(typed, text, tm
     (line,) = [line for line in output.splitlines() if line.startswith("  nanogpt sample ")]
     nanogpt, *words = shlex.split(line)
     assert nanogpt == "nanogpt" and typed(*words, "-n", 5)[0] == 0
-    for line in typed("export", "mein Lauf ä", "--to", '"b"')[1].splitlines()[-2:]:
+    told = typed("export", "mein Lauf ä", "--to", '"b"')[1].splitlines()
+    for line in (line for line in told if "from_pretrained" in line):
         assert ast.literal_eval(line.partition("from_pretrained")[2]) == '"b"'
+    (line,) = [line for line in told if "pipeline(" in line]
+    assert ast.parse(line.strip()).body[0].value.func.args[1].value == '"b"'
 
 
 def test_a_run_that_diverges_ends_well_and_says_what_to_do(typed, text, tmp_path):

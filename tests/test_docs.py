@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nanogpt_lib.cli import build_parser
+from nanogpt_lib.milestones import OWN, TRAINING, VALIDATION
 from nanogpt_lib.runs import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,6 +44,22 @@ def commands(page, program: str) -> list[list[str]]:
         if call:
             found.append(shlex.split(re.split(r"\s{2,}#|\s{4,}", call[1])[0]))
     return found
+
+
+def told_sounds(path) -> list[str]:
+    """What samples are said to sound like, wherever a page or a notebook quotes the library."""
+    text = path.read_text(encoding="utf-8").replace('\\"', '"')
+    names = "|".join({landmark.name for landmark in (*VALIDATION, *TRAINING)})
+    quoted = rf"(?:(?:{names})(?:: | \()|would sound like )([^\n]*?)\)?\. It beats"
+    return re.findall(quoted, text)
+
+
+def test_what_samples_are_said_to_sound_like_is_what_the_library_says_today():
+    known = {*OWN, *(landmark.sounds for landmark in (*VALIDATION, *TRAINING))}
+    told = {path.name: told_sounds(path) for path in [*PAGES, *ROOT.glob("notebooks/*.ipynb")]}
+    assert told["README.md"] and told["00_start_here.ipynb"]
+    stale = {name: set(found) - known for name, found in told.items()}
+    assert not {name: words for name, words in stale.items() if words}
 
 
 def targets() -> set[str]:

@@ -27,19 +27,18 @@ SETUP = """\
 import os
 import sys
 
-remedy = "start with `make lab`"
 if type(get_ipython()).__module__.startswith("google.colab"):
-    remedy = "see above what went wrong, then run this cell again"
-    if not os.path.exists("{name}"):
-        !git clone -q --depth 1 --branch {branch} {url}
-    !bash {name}/colab_setup.sh
-    sys.path.insert(0, os.path.abspath("{name}"))
+    course = os.environ.setdefault("COURSE", os.path.abspath("{name}"))  # also after %cd
+    if not os.path.exists(course):
+        !git clone -q --depth 1 --branch {branch} {url} "{{course}}"
+    !bash "{{course}}/colab_setup.sh"
+    sys.path.insert(0, course)
 try:
-    import nanogpt_lib
+    from nanogpt_lib import kernel
 except ImportError:
+    remedy = "start with `make lab`. In Colab, see above what went wrong, then run this cell again"
     raise SystemExit(f"{{sys.executable}} has no nanogpt_lib: {{remedy}}") from None
-
-%matplotlib inline"""
+kernel.ready()"""
 
 
 class Wrong(Exception):

@@ -91,6 +91,8 @@ def tidy(notebook) -> None:
             for output in cell.outputs:
                 data = output.get("data", {})
                 data.pop(WIDGET, None)
+                if "srcdoc=" in data.get("text/html", ""):  # a frame: a megabyte, never shown
+                    data.pop("text/html")
                 if "image/png" in data:
                     data["image/png"] = smaller(data["image/png"])
 

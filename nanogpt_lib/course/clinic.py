@@ -99,8 +99,8 @@ CASES = {
         "targets not shifted", "the targets are the inputs", break_it=forget_to_shift
     ),
     "patient-c": Case(
-        "no dropout",
-        f"no dropout, although there are only {SMALL:,} characters to train on",
+        "too little text",
+        f"only {SMALL:,} characters to train on, read 128 times over",
         training=LONG,
         train_chars=SMALL,
     ),

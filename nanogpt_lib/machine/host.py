@@ -84,7 +84,14 @@ def free_memory() -> int:
     with suppress(ImportError, OSError):
         import resource  # POSIX only
 
-        most = resource.getrlimit(resource.RLIMIT_AS)[0]
-        if most != resource.RLIM_INFINITY:
-            free.append(most - psutil.Process().memory_info().vms)
+        held = psutil.Process().memory_info()
+        for kind, taken in ((resource.RLIMIT_AS, held.vms), (resource.RLIMIT_DATA, data(held))):
+            most = resource.getrlimit(kind)[0]
+            if most != resource.RLIM_INFINITY:
+                free.append(most - taken)
     return max(0, min(free))
+
+
+def data(held) -> int:
+    """The bytes that count against `ulimit -d`: only Linux tells. held: psutil's memory_info."""
+    return getattr(held, "data", 0)

@@ -43,6 +43,7 @@ def loss_figure(
     above.set_xlim(0, max(1, config.max_steps))
     if landmarks:
         draw_landmarks(above, history, rungs)
+    label_rungs(above, rungs)
     above.set_ylabel("loss (nats a token)")
     above.set_title(title or "Loss", loc="left", fontweight="bold", parse_math=False)
     steps = range(0, config.max_steps + 1, max(1, config.max_steps // 400))
@@ -57,23 +58,16 @@ def loss_figure(
 
 
 def draw_rungs(axes, rungs) -> None:
-    """The ladder as thin lines. The name of a rung is at its end and does not overlap others."""
-    lowest_label = math.inf
-    for rung in sorted(rungs, key=lambda rung: -rung["loss"]):
+    """The ladder as thin lines."""
+    for rung in rungs:
         axes.axhline(rung["loss"], color=RUNG, linewidth=0.8, linestyle=(0, (4, 4)), zorder=0)
-        height = min(rung["loss"], lowest_label - 0.14)
-        lowest_label = height
-        axes.annotate(
-            f"{rung['loss']:.2f}: {rung['name']}",
-            xy=(1, height),
-            xycoords=("axes fraction", "data"),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8.5,
-            color="#555555",
-            parse_math=False,  # keeps a dollar in a name
-        )
+
+
+def label_rungs(axes, rungs) -> None:
+    """The names of the rungs at the ends of their lines. Set the axes' limits before."""
+    name = "{loss:.2f}: {name}"
+    ends = [(r["loss"], name.format(**r).replace("$", r"\$"), "#555555") for r in rungs]
+    name_ends(axes, ends, fontsize=8.5)
 
 
 def draw_batches(axes, batches, max_steps: int) -> None:
@@ -203,6 +197,7 @@ def curve_and_sample(history, rungs=(), title="", lines=11, width=40, highest=4.
         left.plot(above, [highest] * len(above), "^", color=colour, clip_on=False)
     left.set(xlabel="step", ylabel="loss (nats a token)", ylim=(0, highest))
     left.set_xlim(0, history[-1].step * 1.02 or 1)
+    label_rungs(left, rungs)
     left.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=3, frameon=False, fontsize=9)
     left.spines[["top", "right"]].set_visible(False)
     draw_sample(right, history[-1], lines, width)

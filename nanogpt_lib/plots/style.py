@@ -1,13 +1,21 @@
 """Colours, and how letters and names are written into a picture."""
 
 import math
-from itertools import pairwise
+import warnings
 
 # Distinguishable with any kind of colour vision (Okabe & Ito 2008).
 TRAIN, VALIDATION, BEST, RATE, RUNG = "#0072B2", "#D55E00", "#009E73", "#555555", "#8a8a8a"
 # Eight colours that differ for any kind of colour vision (Okabe & Ito 2008).
 PALETTE = (TRAIN, VALIDATION, BEST, "#CC79A7", "#000000", "#56B4E9", "#E69F00", RATE)
 ARROW = {"arrowstyle": "->", "linewidth": 1.5}
+
+
+def accept_boxes() -> None:
+    """A letter that the font lacks is drawn as a box, without a note for each of them."""
+    warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from", category=UserWarning)
+
+
+accept_boxes()  # also for the pictures that a notebook draws itself
 
 
 def visible(symbol: str) -> str:
@@ -27,22 +35,39 @@ def short(name: str, most=26) -> str:
     return (name if len(name) <= most else name[: most - 1] + "\u2026").replace("$", r"\$")
 
 
-def name_ends(axes, ends) -> None:
+def apart(heights, gap: float, top: float) -> list[float]:
+    """Heights in ascending order, moved as little as possible: at least a gap apart, in [0, top].
+
+    Where names would touch, they move away from their common middle (isotonic regression: pool the
+    neighbours that are out of order; Robertson et al. 1988, section 1.2).
+    """
+    pools: list[list[float]] = []  # the height of each pool, less the gaps below it; its size
+    for i, height in enumerate(heights):
+        pools.append([height - i * gap, 1])
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            (low, n), (high, m) = pools[-2:]
+            pools[-2:] = [[(low * n + high * m) / (n + m), n + m]]
+    moved = [height for height, n in pools for _ in range(int(n))]
+    highest = max(0.0, top - gap * (len(moved) - 1))
+    return [min(max(height, 0), highest) + i * gap for i, height in enumerate(moved)]
+
+
+def name_ends(axes, ends, fontsize=9.5) -> None:
     """Names at the right edge at the given heights, moved apart if they would overlap.
 
-    ends: (height, name, colour). A height outside the picture moves to its edge.
+    ends: (height, name, colour). A height outside the picture moves to its edge. Set the axes'
+    limits before.
     """
     bottom, top = axes.get_ylim()
     scale = axes.transScale + axes.transLimits  # data to 0..1
     places = []
     for height, name, colour in ends:
         height = min(max(height, bottom), top) if math.isfinite(height) else top
-        places.append([float(scale.transform((axes.get_xlim()[0], height))[1]), name, colour])
+        places.append((float(scale.transform((axes.get_xlim()[0], height))[1]), name, colour))
     places.sort(key=lambda place: place[0])
-    gap = 0.3 / axes.figure.get_figheight()  # a line of text
-    for below, above in pairwise(places):
-        above[0] = max(above[0], below[0] + gap)
-    for height, name, colour in places:
+    line = 0.027 * fontsize / axes.figure.get_figheight()  # the height of a line of text
+    heights = apart([place[0] for place in places], line, top=1)
+    for height, (_, name, colour) in zip(heights, places, strict=True):
         axes.annotate(
             name,
             xy=(1, height),
@@ -50,6 +75,6 @@ def name_ends(axes, ends) -> None:
             xytext=(6, 0),
             textcoords="offset points",
             va="center",
-            fontsize=9.5,
+            fontsize=fontsize,
             color=colour,
         )

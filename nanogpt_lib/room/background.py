@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from nanogpt_lib.checks import from_zero
+from nanogpt_lib.checks import from_zero, whole_number
 from nanogpt_lib.machine.files import why
 from nanogpt_lib.machine.lock import FolderInUse, claim, process_of
 from nanogpt_lib.machine.paths import LIBRARY, command_line, runs_dir
@@ -31,14 +31,20 @@ from nanogpt_lib.training import TrainConfig
 LOG = "log.txt"
 
 
-def start_or_resume(preset: str, copy_to: str | Path | None = None, fresh: bool = False) -> Path:
+def start_or_resume(
+    preset: str,
+    copy_to: str | Path | None = None,
+    fresh: bool = False,
+    steps: int | None = None,
+) -> Path:
     """Starts the training of a preset, resumes it, or says that this is not needed.
 
     Calling it again does no harm. It leaves a run alone that is under way or finished. If a
     run was cut off, it resumes it at its last checkpoint, as `nanogpt resume` does. copy_to: a
     folder that gets a copy of the run at each evaluation. If the run folder is lost, the run is
     restored from this copy. fresh: begin anew; the old run and its copy are moved aside, not lost.
-    Returns the run folder, `PRESET-talk` below `runs_dir()`.
+    steps: of a new run, if not those of the preset; it is evaluated forty times. Returns the run
+    folder, `PRESET-talk` below `runs_dir()`.
     """
     folder = runs_dir() / f"{preset}-talk"
     if fresh and not process_of(folder):
@@ -54,7 +60,10 @@ def start_or_resume(preset: str, copy_to: str | Path | None = None, fresh: bool 
             launch(folder, ["resume", str(folder.absolute())], copy_to)
             print(f"It was cut off and goes on. {where(folder)}")
         else:
-            launch(folder, ["train", f"--preset={preset}", f"--out={folder.absolute()}"], copy_to)
+            more = [] if steps is None else [f"--steps={whole_number(steps, 'steps', 1)}"]
+            more += [] if steps is None else [f"--eval-interval={max(1, steps // 40)}"]
+            command = ["train", f"--preset={preset}", f"--out={folder.absolute()}", *more]
+            launch(folder, command, copy_to)
             print(f"Started: {preset}, in a process of its own.")
     except FolderInUse:
         print(f"It is training already. {where(folder)}")

@@ -1,7 +1,8 @@
 """Many runs side by side: one picture, one table, the best run first.
 
 Put the records of the whole class into one folder to get the class board. To hand in a run, copy
-`run.jsonl` out of its folder and give it your name: `alice.jsonl`.
+`run.jsonl` out of its folder and give it your name: `alice.jsonl`. Or paste the one line that
+`hand_in` makes into the class's chat; `compare("board.txt")` reads a file of such lines.
 """
 
 import math
@@ -20,6 +21,7 @@ from nanogpt_lib.machine.paths import runs_dir
 from nanogpt_lib.milestones import FLOOR, is_shakespeare, read_loss
 from nanogpt_lib.room.display import png, show
 from nanogpt_lib.runs import catalogue, record, untrusted
+from nanogpt_lib.runs.handin import handed_in
 from nanogpt_lib.runs.record import RecordError
 from nanogpt_lib.runs.untrusted import Recorded
 from nanogpt_lib.runs.wording import duration
@@ -146,26 +148,34 @@ class Comparison:
 def compare(*runs: str | Path, by: str = "tokens") -> Comparison:
     """Puts many runs on one plot and in one table, the lowest validation loss first.
 
-    runs: run folders, record files, names of recorded runs, or folders that contain any of these
-    at any depth. If you give no runs, everything in `runs_dir()` is compared. A run gets the name
-    of its folder or its file. by: the horizontal axis, "tokens", "steps" or "seconds".
+    runs: run folders, record files, names of recorded runs, folders that contain any of these at
+    any depth, or a text file of lines that `hand_in` makes. If you give no runs, everything in
+    `runs_dir()` is compared. A run gets the name of its folder, of its file, or in its line. by:
+    the horizontal axis, "tokens", "steps" or "seconds".
 
     A record that cannot be read is skipped, and the table says so. Runs on a different text than
     most are shown, but have no rank. Raises record.RecordError if no record is left.
     """
     one_of(by, "by", *BY)
-    read, skipped = {}, []
+    read, skipped, pasted = {}, [], []
     for path in catalogue.find_all(runs or [runs_dir()]):
+        if path.suffix.lower() == ".txt" and (told := handed_in(path)):
+            pasted += told
+            continue
         try:
             read[path] = untrusted.read(path)
         except RecordError as error:
             skipped.append(str(error))
-    if not read:
+    skipped += [str(each) for _, each in pasted if isinstance(each, RecordError)]
+    lines = [(name, each) for name, each in pasted if isinstance(each, Recorded)]
+    if not read and not lines:
         reasons = "".join(f"\n  {reason}" for reason in skipped)
         raise RecordError(f"there is no run record to compare{reasons or ': nothing was found'}")
-    for name, recorded in zip(tell_apart(list(read)), read.values(), strict=True):
+    names = [*tell_apart(list(read)), *(name for name, _ in lines)]
+    found = [*read.values(), *(recorded for _, recorded in lines)]
+    for name, recorded in zip(numbered(names), found, strict=True):
         recorded.name = name
-    return Comparison(ranking(list(read.values())), skipped, by)
+    return Comparison(ranking(found), skipped, by)
 
 
 def ranking(runs: list[Recorded]) -> list[Row]:
@@ -230,11 +240,18 @@ def tell_apart(paths: list[Path]) -> list[str]:
         for path in longer:
             names[path] = f"{folders[path].name}/{names[path]}"
             folders[path] = folders[path].parent
+    clean = [untrusted.clean(name, one_line=True) for name in names.values()]
+    return numbered(clean)  # alice.jsonl beside alice/run.jsonl
+
+
+def numbered(names: list[str]) -> list[str]:
+    """The names; one that was there before gets a number."""
     seen: Counter[str] = Counter()
-    for path, name in names.items():  # alice.jsonl beside alice/run.jsonl
+    found = []
+    for name in names:
         seen[name] += 1
-        names[path] = name if seen[name] == 1 else f"{name} ({seen[name]})"
-    return [untrusted.clean(name, one_line=True) for name in names.values()]
+        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return found
 
 
 def quiet():

@@ -3,6 +3,7 @@
 import base64
 import io
 import sys
+import warnings
 
 
 def in_notebook() -> bool:
@@ -32,6 +33,10 @@ def png(figure) -> str:
 
 def png_bytes(figure) -> bytes:
     """A figure as a PNG file."""
+    from nanogpt_lib.plots.style import accept_boxes  # slow, unless there are figures already
+
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
+    with warnings.catch_warnings():
+        accept_boxes()  # also where somebody collects all warnings
+        figure.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()

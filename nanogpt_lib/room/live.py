@@ -41,7 +41,9 @@ class LivePlot(Callback):
         if self.rungs is None:
             V = run.model.config.vocab_size
             self.rungs = ladder(run.train_ids.cpu(), run.val_ids.cpu(), V)
-        self.plain = None if in_notebook() else Progress(self.rungs, self.file)
+        self.plain: Callback | None = None
+        if not in_notebook():
+            self.plain = Progress(self.rungs, self.file)
         if self.plain:
             return self.plain.on_start(run)
         self.batches = [(step, loss) for step, loss in self.batches if step <= run.step]

@@ -39,15 +39,17 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 SHAPE = "white-space:pre-wrap;line-height:1.35;margin:0"  # the text keeps its lines and wraps
 
 
-def playground(model, tokenizer, prompt: str = PROMPT, length: int = 200, **settings):
+def playground(model, tokenizer, prompt: str | None = None, length: int = 200, **settings):
     """Controls that let a model write: the prompt, temperature, top-k, top-p, length and seed.
 
     Make it the last line of a cell. It prints what the model writes at first, and returns a
     `Playground`, which the notebook shows as controls. Without ipywidgets it says what is
-    missing, and returns None. length: number of tokens to write. settings: the first values of the
-    controls, and of what has no control (`unknown`, `use_cache`): see `sampling.stream`.
+    missing, and returns None. prompt: "First Citizen:" and a new line if not given, or nothing if
+    the tokenizer lacks these letters. length: number of tokens to write. settings: the first values
+    of the controls, and of what has no control (`unknown`, `use_cache`): see `sampling.stream`.
     """
     settings = SETTINGS | {"seed": 1} | settings
+    prompt = first_prompt(tokenizer) if prompt is None else prompt
     try:
         check_sampling(settings["temperature"], settings["top_k"], settings["top_p"])
         print(harmless(first_words(model, tokenizer, prompt, length, settings)))
@@ -64,6 +66,15 @@ def playground(model, tokenizer, prompt: str = PROMPT, length: int = 200, **sett
         )
         return None
     return Playground(ipywidgets, model, tokenizer, prompt, length, settings)
+
+
+def first_prompt(tokenizer) -> str:
+    """A prompt that the tokenizer knows every symbol of."""
+    try:
+        tokenizer.encode(PROMPT)
+    except ValueError:
+        return ""
+    return PROMPT
 
 
 def first_words(model, tokenizer, prompt, length, settings) -> str:
@@ -207,7 +218,7 @@ class Playground:
     def show(self, remark: str, prompt: str = "", text: str = "") -> None:
         words = f"<p style='{SHAPE}'><em>{escape(remark)}</em></p>" if remark else ""
         if prompt or text:
-            words += f"<pre style='{SHAPE}'><b>{escape(prompt)}</b>{escape(text)}</pre>"
+            words += f"<pre dir='auto' style='{SHAPE}'><b>{escape(prompt)}</b>{escape(text)}</pre>"
         self.written.value = words
 
     def show_chances(self) -> None:

@@ -5,6 +5,7 @@ The callback that shows a live run also shows the recorded one. It gets a `Playb
 """
 
 import os
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from nanogpt_lib.machine.stopsign import StopSign
 from nanogpt_lib.milestones import BY_HEART, verdict
 from nanogpt_lib.plots.curves import arrivals
 from nanogpt_lib.room import story
+from nanogpt_lib.room.in_text import InTerminal
 from nanogpt_lib.room.live import LivePlot
 from nanogpt_lib.runs import untrusted
 from nanogpt_lib.runs.record import Record
@@ -41,7 +43,16 @@ class Playback:
 
 
 class Screen(LivePlot):
-    """The live curve. It skips pictures if drawing them takes too long to keep up."""
+    """The live curve. It skips pictures if drawing them takes too long to keep up.
+
+    A terminal has no pictures: there the curve is drawn with letters, in place.
+    """
+
+    def on_start(self, run):
+        super().on_start(run)
+        if self.plain and sys.stdout.isatty():
+            self.plain = InTerminal(self.rungs, self.title)
+            self.plain.on_start(run)
 
     def on_eval(self, run):
         if self.plain or not run.late:

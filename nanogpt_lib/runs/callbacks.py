@@ -20,7 +20,7 @@ from nanogpt_lib.milestones import BY_HEART, read_loss
 from nanogpt_lib.runs import checkpoint, record
 from nanogpt_lib.runs.wording import left, one_line
 from nanogpt_lib.sampling import generate
-from nanogpt_lib.training import Callback
+from nanogpt_lib.training import Callback, measure
 
 
 class WriteSample(Callback):
@@ -28,12 +28,23 @@ class WriteSample(Callback):
 
     The random numbers are the same each time, so any improvement comes from the training. The
     random numbers of the training itself do not change.
+
+    when_stopped: evaluate once more, and write, where somebody stops the training. Give it before
+    what shows the curve. A run that goes on later keeps this evaluation.
     """
 
-    def __init__(self, tokenizer, prompt: str = "\n", max_new_tokens: int = 120, seed: int = 1337):
+    def __init__(
+        self,
+        tokenizer,
+        prompt: str = "\n",
+        max_new_tokens: int = 120,
+        seed: int = 1337,
+        when_stopped: bool = False,
+    ):
         check_writing(max_new_tokens, seed)
         self.tokenizer, self.prompt = tokenizer, prompt
         self.max_new_tokens, self.seed = max_new_tokens, seed
+        self.when_stopped = when_stopped
 
     def on_eval(self, run):
         if not math.isfinite(run.history[-1].val_loss):
@@ -46,6 +57,11 @@ class WriteSample(Callback):
             seed=self.seed,
             unknown="replace",
         )
+
+    def on_end(self, run):
+        if self.when_stopped and run.history[-1].step < run.step:
+            run.history.append(measure(run))
+            self.on_eval(run)
 
 
 class KeepRecord(Callback):

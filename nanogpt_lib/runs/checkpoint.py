@@ -23,6 +23,7 @@ from torch import Tensor
 
 from nanogpt_lib.bpe import BPETokenizer
 from nanogpt_lib.machine.files import whole_file, why
+from nanogpt_lib.machine.gradients import give_back
 from nanogpt_lib.model import GPT
 from nanogpt_lib.runs import families, old_checkpoint, quantise, schema
 from nanogpt_lib.runs.catalogue import own, shipped_models
@@ -140,7 +141,7 @@ def save(data: dict, path: Path) -> None:
     header = json.dumps(plain, allow_nan=False)
     metadata = {"nanogpt": header, "sha256": digest(header, tensors)}
     size = sum(tensor.nbytes for tensor in tensors.values())
-    bytearray(3 * size)  # a MemoryError here is better: safetensors would end the whole program
+    make_room(3 * size)
     try:
         with whole_file(path) as file:
             file.write(to_bytes(tensors, metadata))
@@ -149,6 +150,15 @@ def save(data: dict, path: Path) -> None:
             f"{path} could not be written: {why(error)}. What was saved before is untouched; "
             "resume when that is mended"
         ) from error
+
+
+def make_room(size: int) -> None:
+    """Raises MemoryError unless so many bytes are free: safetensors would end the whole program."""
+    try:
+        bytearray(size)
+    except MemoryError:
+        give_back()  # what training has left in pieces
+        bytearray(size)
 
 
 def finite(value):

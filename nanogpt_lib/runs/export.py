@@ -18,6 +18,7 @@ from safetensors.torch import save
 from nanogpt_lib.bpe import BYTES, PIECE, BPETokenizer
 from nanogpt_lib.model import GPT
 from nanogpt_lib.runs.checkpoint import load_model
+from nanogpt_lib.sampling import encode_prompt
 from nanogpt_lib.tokenizer import UNKNOWN, CharTokenizer
 
 TRANSPOSED = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
@@ -36,7 +37,7 @@ def export(checkpoint: str | Path, folder: str | Path) -> Path:
     model, tokenizer, _ = load_model(checkpoint)
     texts = {
         "config.json": config(model),
-        "generation_config.json": {"do_sample": True, "temperature": 0.7, "top_k": 40},
+        "generation_config.json": writing(model, tokenizer),
         "tokenizer.json": tokenizer_rules(tokenizer),
         "tokenizer_config.json": {
             "tokenizer_class": "PreTrainedTokenizerFast",
@@ -60,6 +61,17 @@ def export(checkpoint: str | Path, folder: str | Path) -> Path:
             folder.rmdir()  # it is empty; Windows cannot replace a folder
         whole.rename(folder)
     return folder
+
+
+def writing(model: GPT, tokenizer) -> dict:
+    """How `generate` of transformers writes with this model, unless it is told otherwise.
+
+    Its model cannot read more than the context, as ours can, which forgets the oldest part. So a
+    text ends there. An empty prompt begins with the symbol with which ours begins one.
+    """
+    first = encode_prompt(model, tokenizer, "", "error")[0]
+    settings = {"do_sample": True, "temperature": 0.7, "top_k": 40}
+    return settings | {"max_length": model.config.block_size, "bos_token_id": first}
 
 
 def config(model: GPT) -> dict:

@@ -188,8 +188,8 @@ def test_too_low_a_rate_creeps_down_evenly_and_has_not_arrived():
     assert verdict(history).status in ("learning", "levelled off")
 
 
-def test_without_dropout_the_validation_loss_turns_and_the_sample_is_learnt_by_heart():
-    name = of("no dropout")
+def test_with_too_little_text_the_validation_loss_turns_and_the_sample_is_learnt_by_heart():
+    name = of("too little text")
     history = recorded(name).history
     low = min(point.val_loss for point in history)
     assert verdict(history).status == "overfitting"

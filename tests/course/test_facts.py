@@ -32,6 +32,10 @@ def words(name: str) -> str:
     return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
 
 
+def rates(method: str, steps: int) -> set:
+    return {*column("race", "rate", method=method, steps=steps)}
+
+
 WORKSHOP = {"model": "workshop", "tied": True}
 UNTIED = {"model": "workshop", "tied": False}
 BETS = "bets on its input"
@@ -51,6 +55,16 @@ SAID = [
             *column("gru", "parameters"),
             *column("gru", "val"),
             *column("tables", "mixed", k=4),
+        ],
+    ),
+    (
+        "04_training",
+        r"after 120 steps were ([\d.]+) for SGD, ([\d.]+) for SGD with momentum .*?, and "
+        r"([\d.]+) for AdamW; after 400 steps ([\d.]+), ([\d.]+) and ([\d.]+) ",
+        lambda: [
+            min(mean(column("race", "val", method=m, rate=r, steps=n)) for r in rates(m, n))
+            for n in (120, 400)
+            for m in ("SGD", "momentum", "AdamW")
         ],
     ),
     (
@@ -117,6 +131,9 @@ def test_what_is_said_without_a_number_holds_for_every_seed():
     training = column("tables", "train")
     assert training == sorted(training, reverse=True) and validation != training
     assert validation.index(min(validation)) == 4
+    for method in ("SGD", "momentum", "AdamW"):  # four rates, and the best is none at the edge
+        (best,) = rates(method, 400)
+        assert sorted(rates(method, 120)).index(best) in (1, 2)
 
 
 def test_why_the_model_without_residuals_stalls():

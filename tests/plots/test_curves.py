@@ -3,6 +3,7 @@
 import io
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 
 from nanogpt_lib.plots.curves import arrivals, loss_figure, summary
-from nanogpt_lib.plots.style import RUNG
+from nanogpt_lib.plots.style import RUNG, apart
 from nanogpt_lib.runs import untrusted
 from nanogpt_lib.training import Evaluation, TrainConfig, lr_at
 
@@ -62,6 +63,41 @@ def test_the_ladder_is_drawn_and_its_names_do_not_overlap():
     one, two = (name.get_window_extent() for name in names)
     assert not one.overlaps(two)
     assert above.get_title(loc="left") == "smoke on a text"
+
+
+@pytest.mark.parametrize("span", [0.04, 3, 400])
+def test_the_names_of_the_rungs_stay_beside_their_lines_and_apart(span):
+    """An alphabet of two symbols has rungs within 0.04 nats; a run that diverged spans hundreds."""
+    rungs = [{"name": f"{k} letters", "loss": 0.65 + k * span / 9, "k": k} for k in range(6)]
+    history = [point(0, 0.65 + span, 0.65 + span), point(30, 0.65, 0.65)]
+    figure = loss_figure(history, CONFIG, rungs)
+    figure.canvas.draw()
+    above = figure.axes[0]
+    frame = above.get_window_extent()
+    names = [text for text in above.texts if text.get_text().endswith(" letters")]
+    boxes = sorted((text.get_window_extent() for text in names), key=lambda box: box.y0)
+    assert len(boxes) == 6
+    for box in boxes:
+        assert frame.y0 - 10 < (box.y0 + box.y1) / 2 < frame.y1 + 10
+    for lower, upper in pairwise(boxes):
+        assert not lower.overlaps(upper)
+    if span == 3:  # here nothing needs to move
+        for text, rung in zip(names, rungs, strict=True):
+            assert above.transData.inverted().transform(above.transAxes.transform(text.xy))[
+                1
+            ] == pytest.approx(rung["loss"], abs=1e-3)
+
+
+@given(st.lists(st.floats(-1, 2), max_size=12), st.floats(0.01, 0.2))
+def test_names_move_apart_and_no_further_than_they_need(heights, gap):
+    heights = sorted(heights)
+    moved = apart(heights, gap, top=1.0)
+    assert all(b - a > gap - 1e-9 for a, b in pairwise(moved))
+    if moved and gap * (len(moved) - 1) <= 1:
+        assert moved[0] > -1e-9 and moved[-1] < 1 + 1e-9
+    already = all(b - a >= gap for a, b in pairwise(heights))
+    if already and all(0 <= height <= 1 - gap * len(heights) for height in heights):
+        assert moved == pytest.approx(heights)
 
 
 def test_the_learning_rate_is_drawn_below():

@@ -187,6 +187,15 @@ def test_where_it_was_killed_before_anything_was_saved_it_starts_anew(whole):
     assert_same_run(folder, whole)
 
 
+def test_a_new_run_has_the_steps_that_were_asked_for():
+    folder = start_or_resume("smoke", steps=40)
+    ended(folder)
+    kept = record.read(folder)
+    assert kept.end["step"] == 40 and len(kept.history) == 41
+    with pytest.raises(ValueError, match="steps must be a whole number"):
+        start_or_resume("smoke", fresh=True, steps=0)
+
+
 def test_another_process_of_the_same_number_is_not_taken_for_it(tmp_path):
     (tmp_path / "process.json").write_text(f'{{"pid": {os.getpid()}, "created": 1.0}}')
     assert process_of(tmp_path) is None

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,28 +19,15 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from chromium import CHROMIUM, FLAGS, WITHOUT
 
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        CHROMIUM is None, reason=f"no browser: none of {', '.join(NAMES)} is on the PATH"
-    ),
-]
-# For root, for containers, and so that the browser asks nobody on the network for anything.
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
+    pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT),
 ]
 # No questions on the first start, and every cell in the page, also those far below the screen.
 SETTINGS = {

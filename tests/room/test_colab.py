@@ -78,7 +78,7 @@ def test_a_notebook_gets_badge_set_up_and_the_wish_for_a_t4(course):
     assert (title, rest) == ("# 01 · One", "Words.\n\n| **Time** | 5 minutes")
     page = "colab.research.google.com/github/ada/kit/blob/main-blank/notebooks/01_one.ipynb"
     assert badge.startswith("[![Open in Colab](https://") and badge.endswith(f"](https://{page})")
-    assert "git clone -q --depth 1 --branch main https://github.com/ada/kit\n" in (
+    assert 'git clone -q --depth 1 --branch main https://github.com/ada/kit "{course}"\n' in (
         notebook.cells[1].source
     )
     assert notebook.metadata.accelerator == "GPU"
@@ -241,7 +241,7 @@ def test_in_colab_without_a_network_the_set_up_cell_says_so_and_stops(work, pyth
 
 def test_outside_colab_the_set_up_cell_only_imports(work):
     waiting = "print(os.environ.get('OMP_WAIT_POLICY'), 'torch' in sys.modules)"
-    notebook = setup_cell(then=f"{waiting}\nprint(os.listdir(), nanogpt_lib.__file__)")
+    notebook = setup_cell(then=f"{waiting}\nprint(os.listdir(), kernel.__file__)")
     execute(notebook, work, Path(sys.executable), colab=False)
     assert notebook.cells[0].outputs == []
     # PyTorch, which the next cell imports, will find how its threads are to wait.
@@ -254,6 +254,55 @@ def test_outside_colab_a_kernel_without_the_library_is_named_with_the_way_out(wo
     with pytest.raises(CellExecutionError, match="has no nanogpt_lib: start with `make lab`") as no:
         execute(notebook, work, python, colab=False)
     assert str(python) in str(no.value)
+
+
+@on_unix
+def test_the_set_up_cell_again_clones_nothing_and_says_when_to_restart(work, python, env):
+    changed = work / HOME.name / "nanogpt_lib" / "corpus.py"
+    moved = f"%cd {HOME.name}\n"
+    pulled = f"import pathlib\npathlib.Path({str(changed)!r}).touch()\n"
+    notebook = setup_cell(times=3)
+    first, second, third = notebook.cells
+    second.source, third.source = moved + second.source, pulled + third.source
+    execute(notebook, work, python, **env)
+    assert [path.name for path in work.iterdir()] == [HOME.name]
+    assert not (work / HOME.name / HOME.name).exists()
+    newer = "The course on disk is newer than the one in this kernel. Restart the kernel"
+    assert [newer in said(cell) for cell in (first, second, third)] == [False, False, True]
+
+
+LINES = (
+    "!nanogpt sample pocket -n 20 --greedy",
+    "!python3 -m nanogpt_lib sample pocket -n 20 --greedy",
+    "from nanogpt_lib import cli\nassert cli.main('sample pocket -n 20 --greedy'.split()) == 0",
+)
+
+
+def in_cells(*codes: str):
+    notebook = setup_cell()
+    notebook.cells += [nbformat.v4.new_code_cell(code) for code in codes]
+    return notebook
+
+
+def assert_all_wrote_the_same(cells):
+    note, *written = said(cells[0]).split()
+    assert note == "note:" and len(" ".join(written)) > 50
+    for cell in cells[1:]:
+        assert sorted(said(cell).split()) == sorted([note, *written])  # stderr may come later
+
+
+@on_unix
+def test_in_colab_the_lines_for_a_terminal_work_with_an_exclamation_mark(work, python, env):
+    notebook = in_cells("%cd /", *LINES)
+    execute(notebook, work, python, **env)
+    assert_all_wrote_the_same(notebook.cells[2:])
+
+
+def test_outside_colab_they_work_too_whatever_the_path_was(work, tmp_path):
+    notebook = in_cells(*LINES)
+    bare = {"PATH": os.defpath if os.name != "nt" else os.environ["PATH"]}
+    execute(notebook, work, Path(sys.executable), colab=False, **bare)
+    assert_all_wrote_the_same(notebook.cells[1:])
 
 
 # The script

@@ -3,7 +3,9 @@
 import base64
 import json
 import re
+import subprocess
 import sys
+import warnings
 from html import unescape
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 import torch
 from nbclient import NotebookClient
 
-from nanogpt_lib import CharTokenizer, generate, probabilities, sampling
+from nanogpt_lib import GPT, CharTokenizer, GPTConfig, generate, probabilities, sampling
 from nanogpt_lib.room import playground as widgets
 from nanogpt_lib.room.playground import WIDGET, next_chances, playground
 
@@ -72,6 +74,29 @@ def test_a_control_that_is_moved_writes_anew(p, writer, letters, control, value,
     before = shown(p)
     getattr(p, control).value = value
     assert shown(p) == by_hand(writer, letters, **setting) != before
+
+
+@pytest.mark.parametrize("alphabet", ["\nאבגדה ", "\n🙂🎉🚀", "ACGT", "\n天地玄黄"])
+def test_a_model_of_any_alphabet_can_be_played_with(alphabet, capsys):
+    tokenizer = CharTokenizer("".join(sorted(alphabet)))
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(len(alphabet), 16, n_layer=1, n_head=1, n_embd=8)).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        own = playground(model, tokenizer, length=LENGTH)
+    assert "Nothing to play with" not in capsys.readouterr().out
+    assert len(shown(own)) == LENGTH and set(shown(own)) <= set(alphabet)
+    assert "dir='auto'" in own.written.value  # else the lines of Hebrew begin on the wrong side
+
+
+def test_a_letter_that_the_font_lacks_is_a_box_without_a_note():
+    code = (
+        "from nanogpt_lib.plots import bars\n"
+        "from nanogpt_lib.room.display import png_bytes\n"
+        "assert png_bytes(bars(['🙂', '\U00012000'], [1, 2], title='天'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_length_is_the_number_of_new_tokens(p):

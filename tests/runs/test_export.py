@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer, GPT2LMHeadModel
+from transformers import AutoTokenizer, GPT2LMHeadModel, pipeline
 
 from nanogpt_lib.bpe import BPETokenizer
 from nanogpt_lib.machine.device import pick_compute
@@ -74,6 +74,7 @@ def test_the_logits_and_the_text_are_the_same(
 @torch.no_grad()
 def test_the_command_exports_the_model_that_comes_with_the_kit(nanogpt, tmp_path):
     output = nanogpt("export", "pocket", "--to", "out/mine").stdout
+    assert "There a text ends at 64 symbols" in output
     assert "GPT2LMHeadModel.from_pretrained('out/mine')" in output
     ours, tokenizer, _ = checkpoint.load_model("pocket")
     theirs, _ = load(tmp_path / "out" / "mine")
@@ -85,6 +86,21 @@ def test_the_command_exports_the_model_that_comes_with_the_kit(nanogpt, tmp_path
     for _ in range(9):
         idx = torch.cat((idx, ours(idx)[0][:, -1:].argmax(-1)), dim=1)
     assert written.tolist() == idx.tolist()
+
+
+@pytest.mark.parametrize("prompt", ["ROMEO:", "", "R" * 63])
+@pytest.mark.parametrize("kind", ["characters", "pieces"])
+def test_the_first_thing_that_people_do_with_it_works(
+    kind, prompt, save, tokenizer, pairs_of_bytes, tmp_path
+):
+    path = save(tokenizer if kind == "characters" else pairs_of_bytes)
+    write = pipeline("text-generation", str(export(path, tmp_path / "out")))
+    torch.manual_seed(1)
+    (written,) = write(prompt)
+    assert written["generated_text"].startswith(prompt)
+    ids = write.tokenizer(written["generated_text"])["input_ids"]
+    assert len(prompt) < len(ids) or kind == "pieces"
+    assert len(write.tokenizer.decode(ids)) > len(prompt)
 
 
 @given(text=ANY)

@@ -69,6 +69,36 @@ def test_a_model_that_does_not_fit_is_told_what_is_missing_and_what_fits(limited
     )
 
 
+USE = """
+import resource, sys
+import psutil, torch
+from nanogpt_lib import evaluate, generate, load_corpus, load_model, split
+
+torch.set_num_threads(1)
+model, tokenizer, _ = load_model("talk")
+ids = split(torch.tensor(tokenizer.encode(load_corpus())))[1][:17_000]
+generate(model, tokenizer, "ROMEO:", 1)
+if sys.argv[1:]:
+    most = psutil.Process().memory_info().data + int(sys.argv[1]) * 2**20
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+print(evaluate(model, ids, None, batch_size=64))
+print(generate(model, tokenizer, ["ROMEO:"] * 200, 12, seed=1))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a program to this limit")
+def test_evaluation_and_sampling_give_the_same_with_little_memory(text):
+    whole, little = (
+        subprocess.run([sys.executable, "-c", USE, *spare], capture_output=True, text=True)
+        for spare in ([], ["30"])
+    )
+    assert whole.returncode == little.returncode == 0, little.stderr[-3000:]
+    loss, written = whole.stdout.splitlines()
+    less, again = little.stdout.splitlines()
+    assert float(less) == pytest.approx(float(loss), abs=1e-5) and again == written
+
+
 def test_every_preset_that_is_said_to_fit_does():
     sizes = [needed(preset.model) for preset in PRESETS.values()]
     assert sizes == sorted(sizes)  # so that the names come with the smallest first

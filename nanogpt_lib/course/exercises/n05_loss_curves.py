@@ -375,7 +375,7 @@ SIGNS = {
         "With a leak the validation loss goes down with the training loss, both below what a model "
         "can reach on text that it has never seen (1.46), and the sample reads well."
     ),
-    "no dropout": (
+    "too little text": (
         "Learning by heart pulls the curves apart: the training loss falls on and on, the "
         "validation loss turns and rises."
     ),

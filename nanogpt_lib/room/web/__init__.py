@@ -1,0 +1,1 @@
+"""What is shown by a browser: the page of a model, and who looks at whom."""
