@@ -110,6 +110,10 @@ RIGHT = {
     "the factor as a tensor": (ex.clip_factor, then(ex.clip_factor, torch.tensor)),
     "top-k by sorting": (ex.top_k_chances, top_k_by_sorting),
     "top-k, another of the equals": (ex.top_k_chances, top_k_with_the_last_of_equals),
+    "advantages as an array": (
+        ex.group_advantages,
+        then(ex.group_advantages, torch.Tensor.numpy),
+    ),
     "a value as a Decimal": (ex.initial_loss, Decimal("10.82")),
     "a value as an array of one": (ex.initial_loss, np.log([50257])),
     "a value as a fraction": (ex.tokens_per_step, Fraction(768)),
@@ -309,6 +313,7 @@ WRONG = {
     "a value as text": (ex.initial_loss, "10.82", "write the number without quotes"),
     "a value with commas in text": (ex.embedding_cost, "19,298,688", "answer = 19298688"),
     "a value with commas": (ex.embedding_cost, (19, 298, 688), "answer = 19_298_688"),
+    "a value of true": (ex.greedy_texts, True, "a number is expected, not a bool"),
     "an exit": (ex.choices, lambda loss: exit(1), "it raised SystemExit"),
 }
 

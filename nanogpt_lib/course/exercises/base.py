@@ -45,7 +45,7 @@ class Mistake:
 class Verdict:
     """What a check has found."""
 
-    status: str  # "Right" | "Right; now by hand" | "Not yet" | "Not attempted"
+    status: str  # "Right" | "Right; now by hand" | "Not yet" | "Not attempted yet"
     message: str
     example: str = ""  # the call that failed, where it is small
 
@@ -136,7 +136,7 @@ class Exercise:
 
     def examine(self, answer) -> Verdict:
         if answer is None or answer is ...:
-            return Verdict("Not attempted", self.invitation())
+            return Verdict("Not attempted yet", self.invitation())
         if not callable(self.answer):
             return self.examine_value(answer)
         if not callable(answer):
@@ -154,7 +154,7 @@ class Exercise:
         expected = [outcome(self.answer, arguments) for arguments in self.inputs]
         for arguments, given, right in zip(self.inputs, results, expected, strict=True):
             if given is ... or isinstance(given, NotImplementedError):
-                return Verdict("Not attempted", self.invitation())
+                return Verdict("Not attempted yet", self.invitation())
             if isinstance(given, BaseException) or not self.agree(given, right, arguments):
                 told = self.what_is_wrong(answer, results, expected, given, right)
                 call = showing.example(self.name, arguments, given, right)
@@ -233,7 +233,10 @@ class Exercise:
         return f"{words} ex.{self.name}.hint() helps"
 
     def invitation(self) -> str:
-        return f"replace the ... and run the cell again ({self.minutes} min). ex.{self.name}.hint()"
+        return (
+            f"put your code in place of the `...` (about {self.minutes} min). "
+            f"Stuck? Run `ex.{self.name}.hint()` in a cell of its own."
+        )
 
 
 def never_fails(explain: Callable) -> Callable:

@@ -46,7 +46,7 @@ def as_number(given):
             return None
     if isinstance(given, Decimal):
         given = float(given)
-    return given if isinstance(given, numbers.Real) else None
+    return given if isinstance(given, numbers.Real) and not isinstance(given, bool) else None
 
 
 @never_raises
