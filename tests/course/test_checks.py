@@ -444,6 +444,17 @@ def test_what_eats_memory_is_ended_long_before_its_time(monkeypatch):
     assert time.monotonic() - began < 9
 
 
+def test_what_prints_for_ever_is_ended_before_it_fills_the_page(capsys):
+    def answer(ids, pair, new):
+        while True:
+            print(ids)
+
+    ex.merge_pair.check(answer)
+    told = capsys.readouterr().out
+    assert "it printed over 100,000 characters" in told
+    assert len(told) < 110_000
+
+
 def test_the_stop_button_gives_the_same_sentence(capsys):
     def answer(ids, pair, new):
         raise KeyboardInterrupt
@@ -573,7 +584,7 @@ def test_in_a_kernel_it_shows_a_line_ends_a_loop_and_heeds_the_stop_button():
         (output,) = cell.outputs  # and no function object after it
         said.append(output.text)
     assert said[0].startswith("Right: its name is perplexity")
-    assert "stopped after 0 seconds (in: ids = list(ids))" in said[1]
+    assert "it did not end; it was stopped after 0 seconds (in: " in said[1]
     assert "it did not end; it was stopped" in said[2]
     assert "it did not end; you stopped it" in said[3]
     assert said[4] == "42\n"
