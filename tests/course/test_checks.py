@@ -356,6 +356,15 @@ def test_right_but_not_by_hand(name):
     assert exercise.judge(answer)[0] == "Right; now by hand"
 
 
+def test_what_a_right_answer_prints_is_printed_once_for_each_input(capsys):
+    def layer_norm(x, gain, bias):
+        print("here")
+        return ex.layer_norm.answer(x, gain, bias)
+
+    ex.layer_norm.check(layer_norm)
+    assert capsys.readouterr().out.count("here") == len(ex.layer_norm.inputs)
+
+
 @pytest.mark.parametrize("exercise", [e for e in ex.ALL.values() if callable(e.answer)])
 def test_a_result_without_numbers_is_told_so_and_raises_nothing(exercise, capsys):
     exercise.check(lambda *arguments: torch.zeros(3, device="meta"))
@@ -363,6 +372,36 @@ def test_a_result_without_numbers_is_told_so_and_raises_nothing(exercise, capsys
     told = capsys.readouterr().out
     assert told.startswith("Not yet: it is on the device 'meta'")
     assert "cannot be read" not in told
+
+
+def raising(error):
+    def answer(*arguments):
+        raise error
+
+    return answer
+
+
+class Evil:
+    def __repr__(self):
+        raise RuntimeError
+
+    __eq__ = __len__ = __iter__ = __repr__
+
+
+ODD = [
+    *map(raising, (GeneratorExit(), SystemExit(3), StopIteration())),
+    *(
+        lambda *arguments, odd=odd: odd
+        for odd in (Evil(), torch.zeros(2, 2).to_sparse(), torch.zeros(3) * 1j, 10**400, range(5))
+    ),
+]
+
+
+@pytest.mark.parametrize("exercise", [e for e in ex.ALL.values() if callable(e.answer)])
+def test_nothing_is_raised_whatever_the_answer_does(exercise, capsys):
+    for answer in ODD:
+        exercise.check(answer)
+        assert capsys.readouterr().out.startswith("Not yet: ")
 
 
 # Ending

@@ -7,9 +7,11 @@ compares the errors. Checking never raises and always ends, so it never blocks "
 """
 
 import inspect
+import io
 import os
 import textwrap
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 
 from nanogpt_lib.course.exercises import patience, showing
@@ -180,7 +182,7 @@ class Exercise:
         """What to do instead, if the answer calls what the exercise is to build; else ""."""
         if not self.by_hand:
             return ""
-        with Listener() as heard:
+        with redirect_stdout(io.StringIO()), Listener() as heard:  # it has printed all of it before
             outcome(answer, self.inputs[0], patience.patiently)
         return next((self.by_hand[name] for name in heard.names if name in self.by_hand), "")
 
