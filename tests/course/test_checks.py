@@ -2,15 +2,18 @@
 
 import itertools
 import math
+import sys
 import threading
 import time
 from decimal import Decimal
 from fractions import Fraction
 
+import nbformat
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from nbclient import NotebookClient
 from torch import nn
 
 from nanogpt_lib.course import exercises as ex
@@ -107,6 +110,10 @@ RIGHT = {
     "the factor as a tensor": (ex.clip_factor, then(ex.clip_factor, torch.tensor)),
     "top-k by sorting": (ex.top_k_chances, top_k_by_sorting),
     "top-k, another of the equals": (ex.top_k_chances, top_k_with_the_last_of_equals),
+    "advantages as an array": (
+        ex.group_advantages,
+        then(ex.group_advantages, torch.Tensor.numpy),
+    ),
     "a value as a Decimal": (ex.initial_loss, Decimal("10.82")),
     "a value as an array of one": (ex.initial_loss, np.log([50257])),
     "a value as a fraction": (ex.tokens_per_step, Fraction(768)),
@@ -306,6 +313,7 @@ WRONG = {
     "a value as text": (ex.initial_loss, "10.82", "write the number without quotes"),
     "a value with commas in text": (ex.embedding_cost, "19,298,688", "answer = 19298688"),
     "a value with commas": (ex.embedding_cost, (19, 298, 688), "answer = 19_298_688"),
+    "a value of true": (ex.greedy_texts, True, "a number is expected, not a bool"),
     "an exit": (ex.choices, lambda loss: exit(1), "it raised SystemExit"),
 }
 
@@ -348,6 +356,15 @@ def test_right_but_not_by_hand(name):
     assert exercise.judge(answer)[0] == "Right; now by hand"
 
 
+def test_what_a_right_answer_prints_is_printed_once_for_each_input(capsys):
+    def layer_norm(x, gain, bias):
+        print("here")
+        return ex.layer_norm.answer(x, gain, bias)
+
+    ex.layer_norm.check(layer_norm)
+    assert capsys.readouterr().out.count("here") == len(ex.layer_norm.inputs)
+
+
 @pytest.mark.parametrize("exercise", [e for e in ex.ALL.values() if callable(e.answer)])
 def test_a_result_without_numbers_is_told_so_and_raises_nothing(exercise, capsys):
     exercise.check(lambda *arguments: torch.zeros(3, device="meta"))
@@ -355,6 +372,36 @@ def test_a_result_without_numbers_is_told_so_and_raises_nothing(exercise, capsys
     told = capsys.readouterr().out
     assert told.startswith("Not yet: it is on the device 'meta'")
     assert "cannot be read" not in told
+
+
+def raising(error):
+    def answer(*arguments):
+        raise error
+
+    return answer
+
+
+class Evil:
+    def __repr__(self):
+        raise RuntimeError
+
+    __eq__ = __len__ = __iter__ = __repr__
+
+
+ODD = [
+    *map(raising, (GeneratorExit(), SystemExit(3), StopIteration())),
+    *(
+        lambda *arguments, odd=odd: odd
+        for odd in (Evil(), torch.zeros(2, 2).to_sparse(), torch.zeros(3) * 1j, 10**400, range(5))
+    ),
+]
+
+
+@pytest.mark.parametrize("exercise", [e for e in ex.ALL.values() if callable(e.answer)])
+def test_nothing_is_raised_whatever_the_answer_does(exercise, capsys):
+    for answer in ODD:
+        exercise.check(answer)
+        assert capsys.readouterr().out.startswith("Not yet: ")
 
 
 # Ending
@@ -434,6 +481,17 @@ def test_what_eats_memory_is_ended_long_before_its_time(monkeypatch):
     began = time.monotonic()
     assert "over 50 MB of memory" in ex.merge_pair.judge(answer)[1]
     assert time.monotonic() - began < 9
+
+
+def test_what_prints_for_ever_is_ended_before_it_fills_the_page(capsys):
+    def answer(ids, pair, new):
+        while True:
+            print(ids)
+
+    ex.merge_pair.check(answer)
+    told = capsys.readouterr().out
+    assert "it printed over 100,000 characters" in told
+    assert len(told) < 110_000
 
 
 def test_the_stop_button_gives_the_same_sentence(capsys):
@@ -519,3 +577,53 @@ def test_a_check_as_the_last_line_of_a_cell_shows_nothing_more(capsys):
     assert repr(handed) == ""
     formatted = InteractiveShell.instance().display_formatter.format(handed)
     assert formatted == ({}, {})
+
+
+# In a kernel
+
+BEFORE = """
+import math, time
+from nanogpt_lib import exercises as ex
+from nanogpt_lib.course.exercises import patience
+patience.SECONDS = 0.5
+
+def stuck(ids, pair, new):
+    while True:
+        ids = list(ids)
+
+def asleep(ids, pair, new):
+    time.sleep(100)
+"""
+PRESS_STOP = """
+import os, signal, threading
+patience.SECONDS = 100
+threading.Timer(2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_in_a_kernel_it_shows_a_line_ends_a_loop_and_heeds_the_stop_button():
+    notebook = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell(source)
+            for source in (
+                BEFORE,
+                "ex.choices.check(math.exp)",
+                "ex.merge_pair.check(stuck)",
+                "ex.merge_pair.check(asleep)",
+                PRESS_STOP + "ex.merge_pair.check(stuck)",
+                "print(6 * 7)",
+            )
+        ]
+    )
+    NotebookClient(notebook, timeout=60).execute()
+    said = []
+    for cell in notebook.cells[1:]:
+        (output,) = cell.outputs  # and no function object after it
+        said.append(output.text)
+    assert said[0].startswith("Right: its name is perplexity")
+    assert "it did not end; it was stopped after 0 seconds (in: " in said[1]
+    assert "it did not end; it was stopped" in said[2]
+    assert "it did not end; you stopped it" in said[3]
+    assert said[4] == "42\n"

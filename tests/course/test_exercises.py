@@ -54,8 +54,8 @@ def over_all(cases):
 @over_all(EXERCISES)
 def test_an_untouched_stub_is_not_attempted(e):
     stub = (lambda *arguments: ...) if callable(e.answer) else ...
-    assert e.judge(stub)[0] == "Not attempted"
-    assert e.judge(None)[0] == "Not attempted"  # check() with nothing in it
+    assert e.judge(stub)[0] == "Not attempted yet"
+    assert e.judge(None)[0] == "Not attempted yet"  # check() with nothing in it
 
 
 @over_all(EXERCISES)

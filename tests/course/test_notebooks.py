@@ -334,7 +334,7 @@ def test_exercises_are_unsolved_and_never_block(notebook):
     for cell in exercise_cells(notebook):
         name = cell.metadata["exercise"]
         assert re.search(rf"^({name} = )?ex\.{name}\.check\(", cell.source, re.M)
-        assert printed(cell).startswith("Not attempted: "), name
+        assert printed(cell).startswith("Not attempted yet: "), name
 
 
 def test_what_a_check_is_stored_to_have_said_is_what_it_says(notebook, capsys):

@@ -7,9 +7,11 @@ compares the errors. Checking never raises and always ends, so it never blocks "
 """
 
 import inspect
+import io
 import os
 import textwrap
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 
 from nanogpt_lib.course.exercises import patience, showing
@@ -45,7 +47,7 @@ class Mistake:
 class Verdict:
     """What a check has found."""
 
-    status: str  # "Right" | "Right; now by hand" | "Not yet" | "Not attempted"
+    status: str  # "Right" | "Right; now by hand" | "Not yet" | "Not attempted yet"
     message: str
     example: str = ""  # the call that failed, where it is small
 
@@ -136,7 +138,7 @@ class Exercise:
 
     def examine(self, answer) -> Verdict:
         if answer is None or answer is ...:
-            return Verdict("Not attempted", self.invitation())
+            return Verdict("Not attempted yet", self.invitation())
         if not callable(self.answer):
             return self.examine_value(answer)
         if not callable(answer):
@@ -154,7 +156,7 @@ class Exercise:
         expected = [outcome(self.answer, arguments) for arguments in self.inputs]
         for arguments, given, right in zip(self.inputs, results, expected, strict=True):
             if given is ... or isinstance(given, NotImplementedError):
-                return Verdict("Not attempted", self.invitation())
+                return Verdict("Not attempted yet", self.invitation())
             if isinstance(given, BaseException) or not self.agree(given, right, arguments):
                 told = self.what_is_wrong(answer, results, expected, given, right)
                 call = showing.example(self.name, arguments, given, right)
@@ -180,7 +182,7 @@ class Exercise:
         """What to do instead, if the answer calls what the exercise is to build; else ""."""
         if not self.by_hand:
             return ""
-        with Listener() as heard:
+        with redirect_stdout(io.StringIO()), Listener() as heard:  # it has printed all of it before
             outcome(answer, self.inputs[0], patience.patiently)
         return next((self.by_hand[name] for name in heard.names if name in self.by_hand), "")
 
@@ -233,7 +235,10 @@ class Exercise:
         return f"{words} ex.{self.name}.hint() helps"
 
     def invitation(self) -> str:
-        return f"replace the ... and run the cell again ({self.minutes} min). ex.{self.name}.hint()"
+        return (
+            f"put your code in place of the `...` (about {self.minutes} min). "
+            f"Stuck? Run `ex.{self.name}.hint()` in a cell of its own."
+        )
 
 
 def never_fails(explain: Callable) -> Callable:

@@ -30,7 +30,9 @@ def outcome(function, arguments: tuple, call: Callable | None = None):
     copied = copy.deepcopy(arguments)
     try:
         return call(function, copied) if call else function(*copied)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:  # the stop button, while the library's own code runs
+        raise
+    except BaseException as error:  # exit() raises one that is no Exception
         return error
 
 

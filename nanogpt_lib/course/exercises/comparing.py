@@ -30,7 +30,8 @@ def as_tensor(given) -> torch.Tensor | None:
     """A result as a tensor on the CPU, if it can be read as one; else None."""
     try:
         seen = torch.as_tensor(given).detach()
-        return seen.to_dense().cpu() if seen.layout != torch.strided else seen.cpu()
+        seen = seen.to_dense().cpu() if seen.layout != torch.strided else seen.cpu()
+        return None if seen.device.type == "meta" else seen
     except Exception:  # it cannot become a tensor, or has no numbers
         return None
 
@@ -46,7 +47,7 @@ def as_number(given):
             return None
     if isinstance(given, Decimal):
         given = float(given)
-    return given if isinstance(given, numbers.Real) else None
+    return given if isinstance(given, numbers.Real) and not isinstance(given, bool) else None
 
 
 @never_raises
@@ -69,8 +70,8 @@ def close(given, right) -> bool:
         given = as_tensor(given)
         if given.numel() == right.numel() == 1:
             given = given.reshape(right.shape)
-        if given.shape != right.shape or given.is_complex() != right.is_complex():
-            return False
+        if given.shape != right.shape or given.is_complex() or right.is_complex():
+            return torch.equal(given, right)
         off = tolerance(given, right)
         return torch.allclose(given.double(), right.double(), 1e-5, off, equal_nan=True)
     if isinstance(right, (tuple, list)) and hasattr(given, "tolist") and len(given.shape) > 0:

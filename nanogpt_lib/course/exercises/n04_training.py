@@ -21,6 +21,7 @@ def example(*shape, seed=0):
         (3 * example(2, 3, 5), torch.tensor([[0, 4, 2], [1, 1, 3]])),
         (example(3, 3, 3, seed=1), torch.tensor([[0, 1, 2], [2, 2, 0], [1, 0, 0]])),
     ],
+    used=True,
     hints=[
         "First turn scores into probabilities: p = logits.softmax(dim=-1), still (B, T, V).",
         "p.gather(-1, targets[..., None]) picks, at each place, the probability of its target.",
@@ -188,6 +189,7 @@ ADAM = [
         (*ADAM[0], torch.zeros(3), 1, 0.1),
         (*ADAM[1], torch.tensor([0.02, 0.3, 0.001]), 5, 0.05),
     ],
+    used=True,
     hints=[
         "m = 0.9 * m + 0.1 * gradient, and v likewise with 0.99, 0.01 and the gradient's square.",
         "Both begin at 0 and are too small at first: m / (1 - 0.9**t), v / (1 - 0.99**t) mend it.",
@@ -315,6 +317,7 @@ def adamw_in_another_order(w, gradient, m, v, t, lr):
         *[(step, 100, 10, 1.0, 0.1) for step in (0, 4, 9, 10, 33, 55, 99, 100)],
         *[(step, 60, 6, 0.5, 0.2) for step in (2, 5, 33, 60)],
     ],
+    used=True,
     hints=[
         "There are two parts. While step < warmup the rate climbs in a straight line: its first "
         "step is above 0 already, and its last step has all of `high`.",

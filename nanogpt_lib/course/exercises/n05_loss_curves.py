@@ -85,6 +85,7 @@ def best_step_before_the_first_rise(history):
     level=1,
     inputs=[(4.174, 1.0), (4.9, 3.3), (1.47, 1.0)],
     same=lambda given, right: math.isclose(as_number(given), right, rel_tol=1e-3),  # as with 0.693
+    used=True,
     hints=[
         "One bit is ln 2 = 0.693 nats: a number of nats makes more bits.",
         "A token of 3.3 characters shares its loss among them.",
@@ -239,6 +240,7 @@ def stops_after_rises_in_all(val_losses, patience):
         ("abcd", "xxbcdxx"),
         ("xyz", "abc"),
     ],
+    used=True,
     hints=[
         "`piece in text` says whether a piece stands in the text, character by character.",
         "Two loops: over where the piece starts, and over where it ends.",

@@ -40,6 +40,7 @@ greedy_texts = question(
     minutes=4,
     level=1,
     inputs=[(SCORES, 0.5), (SCORES[:1], 2.0)],
+    used=True,
     hints=[
         "The temperature acts on the scores, before they become chances.",
         "Divide the scores by it, then softmax along the last dimension.",
@@ -99,6 +100,7 @@ def k_likeliest(given, right, logits, k) -> bool:
     level=2,
     inputs=[(SCORES, 2), (SCORES, 3), (EQUALS, 2)],
     as_good=k_likeliest,
+    used=True,
     hints=[
         "A score of -inf becomes a chance of exactly 0: torch.exp(-inf) is 0.",
         "logits.topk(k) gives the k highest scores of each row and their places: .values and "
@@ -189,6 +191,7 @@ def top_k_lowest(logits, k):
     minutes=15,
     level=3,
     inputs=[(CHANCES, 0.7), (CHANCES, 0.93), (CHANCES, 0.3)],
+    used=True,
     hints=[
         "Sort each row, likeliest first: ordered, order = chances.sort(dim=-1, descending=True).",
         "before = ordered.cumsum(-1) - ordered is what all likelier symbols have together. A "
@@ -321,6 +324,7 @@ def top_p_ascending(chances, p):
     minutes=6,
     level=2,
     inputs=[(torch.tensor([[0.25, 0.25, 0.25, 0.25], [0.7, 0.2, 0.1, 0.0]]),), (CHANCES,)],
+    used=True,
     hints=[
         "Each symbol's surprise is -log(p); the entropy is its mean, weighted by p.",
         "-(p * p.log()).sum(dim=-1), but 0 * log(0) gives NaN where it should count 0.",

@@ -8,16 +8,18 @@ as sum(itertools.count()), cannot be ended this way: no thread gets a turn while
 
 import ctypes
 import signal
+import sys
 import threading
 import time
 import traceback
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 
 import psutil
 
 SECONDS = 10.0
 MEGABYTES = 600
+CHARACTERS = 100_000  # printed; a browser that gets them for 10 seconds hangs
 LOOK = 0.05  # seconds between two looks at clock and memory
 DEAF = 1.0  # seconds after which a call that sleeps or waits is woken as well
 
@@ -99,22 +101,40 @@ def wake(thread: int) -> None:
         signal.pthread_kill(thread, signal.SIGINT)
 
 
+class Page:
+    """What an answer prints to: it ends an answer that fills it."""
+
+    def __init__(self, stream, watch: Watch):
+        self.stream, self.watch, self.printed = stream, watch, 0
+
+    def write(self, text: str) -> int:
+        self.printed += len(text)
+        if self.printed > CHARACTERS:
+            self.watch.why = f"it printed over {CHARACTERS:,} characters, so it was stopped"
+            raise Endless
+        return self.stream.write(text)
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+
 def patiently(function, arguments: tuple, seconds=None, megabytes=None):
     """What a function returns, or `NoEnd` if it had to be ended. Its errors are raised.
 
     The stop button ends it as well.
     """
     watch = Watch(seconds or SECONDS, megabytes or MEGABYTES)
-    try:
+    with redirect_stdout(Page(sys.stdout, watch)):
         try:
-            watch.start()
-            return function(*arguments)
-        finally:
+            try:
+                watch.start()
+                return function(*arguments)
+            finally:
+                watch.stop()
+        except (Endless, KeyboardInterrupt) as error:
             watch.stop()
-    except (Endless, KeyboardInterrupt) as error:
-        watch.stop()
-        line = own_line(error, function)  # not the error: it holds on to the memory
-        return NoEnd(watch.why or "you stopped it", line)
+            line = own_line(error, function)  # not the error: it holds on to the memory
+            return NoEnd(watch.why or "you stopped it", line)
 
 
 def own_line(error: BaseException, function) -> str:
