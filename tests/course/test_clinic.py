@@ -116,7 +116,7 @@ def test_the_settings_in_a_record_are_those_of_its_case(name):
 
 
 @pytest.mark.parametrize("name", PATIENTS)
-def test_what_ails_a_patient_stands_in_the_last_line_only(name):
+def test_what_is_wrong_with_a_patient_stands_in_the_last_line_only(name):
     *lines, last = (clinic.FOLDER / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     case = CASES[name]
     diagnosis = json.loads(last)
