@@ -23,7 +23,7 @@ from nanogpt_lib.ngram import ngram_loss
 from nanogpt_lib.runs.figures import write_record
 from nanogpt_lib.runs.presets import get_preset
 from nanogpt_lib.tokenizer import CharTokenizer
-from nanogpt_lib.training import evaluate, new_run, train
+from nanogpt_lib.training import evaluate, new_run, step, train
 
 FOLDER = "facts"
 SMALL = GPTConfig(block_size=32, n_layer=6, n_head=4, n_embd=64)  # of notebook 03's pictures
@@ -353,7 +353,36 @@ def raced(method, rate: float, steps: int, seed: int) -> float:
     return round(evaluate(model, val_ids, 50), 4)
 
 
-CASES = {f.__name__: f for f in (blocks, start, stall, first_loss, one_batch, tables, gru, race)}
+# Why weights stay in float32
+
+
+def changes():
+    """By which part of itself a step changes a weight of `pocket`: at the full rate, at its end.
+
+    lost: the share of weights whose change is below 2**-9 of them, half a step of bfloat16.
+    """
+    for seed in range(3):
+        preset = get_preset("pocket")
+        run = new_run(model_of(preset.model, seed), *texts(), replace(preset.train, seed=seed))
+        while run.step < 150:
+            step(run)
+        yield {"seed": seed, "when": "full rate", **changed(run)}
+        run.config.max_steps = run.step + 1  # as if this were the last step of the schedule
+        yield {"seed": seed, "when": "end", **changed(run)}
+
+
+def changed(run) -> dict:
+    weights = [w for w in run.model.parameters() if w.dim() == 2]
+    before = [w.detach().clone() for w in weights]
+    step(run)
+    parts = [((w - b).abs() / b.abs()).flatten() for w, b in zip(weights, before, strict=True)]
+    part = torch.cat(parts).detach().nan_to_num(0.0)
+    lost = (part < 2**-9).float().mean().item()
+    return {"rate": run.lr, "median": round(part.median().item(), 5), "lost": round(lost, 3)}
+
+
+ALL = (blocks, start, stall, first_loss, one_batch, tables, gru, race, changes)
+CASES = {f.__name__: f for f in ALL}
 
 
 def options(parser) -> None:
