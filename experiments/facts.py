@@ -342,9 +342,9 @@ def raced(method, rate: float, steps: int, seed: int) -> float:
     model = model_of(preset.model, seed)
     batches = BatchSampler(train_ids, preset.model.block_size, preset.train.batch_size, seed)
     optimizer = method(model.parameters(), lr=rate)
-    for step in range(steps):
+    for i in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = rate * min(1, (step + 1) / 20)
+            group["lr"] = rate * min(1, (i + 1) / 20)
         _, loss = model(*batches())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -474,9 +474,10 @@ def test_what_eats_memory_is_ended_long_before_its_time(monkeypatch):
     monkeypatch.setattr(patience, "MEGABYTES", 50)
 
     def answer(ids, pair, new):
-        merged = ""
+        merged = []
         while True:
-            merged += 100_000 * "x"
+            merged.append(1_000_000 * b"x")
+            time.sleep(0.002)  # half a gigabyte a second
 
     began = time.monotonic()
     assert "over 50 MB of memory" in ex.merge_pair.judge(answer)[1]
@@ -508,6 +509,22 @@ def test_nothing_arrives_after_the_end(impatient):
     for _ in range(5):
         ex.merge_pair.judge(merge_without_going_on)
         time.sleep(0.3)  # a late one would be raised here
+
+
+def test_with_a_tracer_such_as_a_debugger_s_it_ends_and_python_goes_on(impatient):
+    def tracer(frame, event, argument):
+        return tracer
+
+    before = sys.gettrace()
+    threading.settrace(tracer)  # of the threads that begin from here on
+    sys.settrace(tracer)
+    try:
+        for answer in (merge_without_going_on, swallowing_all, sleeping, lambda *_: [0]):
+            assert ex.merge_pair.judge(answer)[0] == "Not yet"
+            assert [len(str(i)) for i in range(3)] == [1, 1, 1]
+    finally:
+        sys.settrace(before)
+        threading.settrace(before)
 
 
 # Showing

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 
 import psutil
@@ -61,6 +61,7 @@ class Watch:
 
     def look(self) -> None:
         """Waits for the end of the call, or of the patience; then makes it end."""
+        sys.settrace(None)  # a traced thread of Python 3.11 hangs while an error waits for another
         while not self.over.wait(LOOK):
             if self.process.memory_info().rss - self.had > self.bytes:
                 self.why = f"it took over {self.bytes / 1e6:.0f} MB of memory, so it was stopped"
@@ -81,17 +82,25 @@ class Watch:
             self.over.wait(2 * LOOK)
 
     def stop(self) -> None:
-        """Says that the call is over. What was raised for it and has not arrived is taken back."""
-        while not self.over.is_set():
-            with suppress(Endless, KeyboardInterrupt), self.lock:
-                self.over.set()
-                raise_in(self.caller, None)
+        """Says that the call is over. What was raised for it arrives here, at the latest.
+
+        It is not taken back: Python 3.11 would go on looking for it, and with a tracer, such as a
+        debugger's, it would look for ever.
+        """
+        while True:
+            try:
+                with self.lock:  # from here on nothing more is raised
+                    self.over.set()
+                for _ in range(100):  # Python looks for it at the end of each round of a loop
+                    pass
+                return
+            except (Endless, KeyboardInterrupt):
+                continue
 
 
-def raise_in(thread: int, error: type[BaseException] | None) -> None:
-    """Raises an error in a thread, before its next line of Python; None takes one back."""
-    what = None if error is None else ctypes.py_object(error)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), what)
+def raise_in(thread: int, error: type[BaseException]) -> None:
+    """Raises an error in a thread, before its next line of Python."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error))
 
 
 def wake(thread: int) -> None:
