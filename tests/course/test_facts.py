@@ -68,6 +68,15 @@ SAID = [
         ],
     ),
     (
+        "04_training",
+        r"changes a typical weight by ([\d.]+)% of itself, but at the end of its schedule by "
+        r"([\d.]+)%; bfloat16 would round (\d+) of 100",
+        lambda: [
+            100 * mean(column("changes", key, when=when))
+            for key, when in (("median", "full rate"), ("median", "end"), ("lost", "end"))
+        ],
+    ),
+    (
         "03_model",
         r"two vectors of size 0.02, which makes ([\d.]+)\.",
         lambda: [mean(column("blocks", "stream"))],

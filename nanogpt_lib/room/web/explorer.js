@@ -44,6 +44,7 @@ function explore(root, tokens, maps, chosen = tokens.length - 1) {
     places.forEach((place, s) => {
       const much = s <= t ? weights[s] : 0;
       place.style.setProperty("--much", much.toFixed(4));
+      place.style.setProperty("--shade", Math.sqrt(much).toFixed(4)); // so that 5% can be seen
       place.title = s <= t ? `${Math.round(100 * much)}%` : "later: hidden";
       place.classList.toggle("later", s > t);
       place.classList.toggle("looks", s === t);

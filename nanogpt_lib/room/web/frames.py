@@ -42,7 +42,7 @@ def as_json(value) -> str:
     return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
 
 
-def attention_explorer(model, tokenizer, text: str, height: int = 420):
+def attention_explorer(model, tokenizer, text: str, height: int | None = None):
     """Who looks at whom in a text, in a notebook: a button for each head, a token to hover.
 
     model: on any device. text: at most a context of tokens is shown, its end. Raises ValueError
@@ -63,10 +63,11 @@ def attention_explorer(model, tokenizer, text: str, height: int = 420):
     tokens = [tokenizer.decode([i]) for i in ids]
     seen = f"Who looks at whom in {text[-60:]!r}: {maps.size(0)} layers of {maps.size(1)} heads."
     call = 'explore(document.getElementById("root"), data.tokens, data.maps);'
+    height = height or 210 + 38 * len(rows)  # a line of buttons for each layer
     return small("explorer.js", call, {"tokens": tokens, "maps": rows}, height, seen)
 
 
-def softmax_slider(scores, tokens, height: int = 330):
+def softmax_slider(scores, tokens, height: int = 300):
     """A slider that makes scores louder, and the weights that softmax makes of them.
 
     scores: numbers, one a token; multiplied by the slider's value before the softmax. tokens: their
