@@ -161,7 +161,7 @@ function drawCurve() {
   for (const { name, loss } of [...rungs].sort((a, b) => b.loss - a.loss)) {
     picture.append(svg("line", { class: "rung", x1: left, x2: width - right, y1: y(loss), y2: y(loss) }));
     free = Math.max(y(loss) + 4, free + 14);
-    picture.append(svg("text", { class: "soft", x: width - right + 8, y: free }, narrow ? loss.toFixed(2) : `${loss.toFixed(2)} ${name}`));
+    picture.append(svg("text", { class: "soft", x: width - right + 8, y: free }, narrow ? loss.toFixed(2) : `${loss.toFixed(2)}: ${name}`));
   }
   for (const loss of [1, 2, 3, 4].filter((loss) => low < loss && loss < high)) {
     picture.append(svg("text", { class: "soft", x: left - 8, y: y(loss) + 4, "text-anchor": "end" }, loss));
