@@ -37,14 +37,12 @@ class Judges(Callback):
         if run.step not in self.steps:
             return
         prompts = ["\n"] * self.texts
-        run.model.eval()
         written = generate(run.model, self.tokenizer, prompts, self.length, seed=run.config.seed)
         found = judge([text[1:] for text in written], self.train_text, self.corpus)
         losses = {
             "train_loss": round(evaluate(run.model, run.train_ids, compute=run.compute), 4),
             "val_loss": round(evaluate(run.model, run.val_ids, compute=run.compute), 4),
         }
-        run.model.train()
         self.rows.append({"step": run.step, "seed": run.config.seed, **losses, **found})
         print(self.rows[-1], flush=True)
 

@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 
 from nanogpt_lib import __version__
-from nanogpt_lib.machine.paths import command_line, runs_dir, way_to_the_course
+from nanogpt_lib.machine.paths import command_line, program, runs_dir, way_to_the_course
 from nanogpt_lib.machine.terminal import harmless
 
 BEGAN = time.perf_counter()  # `--minutes` counts from here; this clock never jumps
@@ -365,10 +365,11 @@ def tell(result) -> int:
         print("-" * 72)
     print(f"\nThe curve: {folder / 'loss.png'}")
     print("Next:")
+    nanogpt = program()
     if run.stopped == "interrupted":
-        print(f"  {command_line('nanogpt', 'resume', folder)}    goes on where it stopped")
+        print(f"  {command_line(nanogpt, 'resume', folder)}    goes on where it stopped")
     prompt = ' --prompt "JULIET:"' if shakespeare else ""  # other texts may lack these letters
-    print(f"  {command_line('nanogpt', 'sample', folder)}{prompt} --temperature 0.9")
+    print(f"  {command_line(nanogpt, 'sample', folder)}{prompt} --temperature 0.9")
     print(f"  {way_to_the_course()}: what happened here, step by step")
     return 0
 
@@ -418,17 +419,16 @@ def run_export(args) -> int:
     print(f"Written: {folder}. In Python, with `transformers` installed:")
     print(f"  GPT2LMHeadModel.from_pretrained({folder.as_posix()!r})")
     print(f"  AutoTokenizer.from_pretrained({folder.as_posix()!r})")
-    prompt = (
-        '"ROMEO:"' if text == "Tiny Shakespeare" else '""'
-    )  # other texts may lack these letters
-    print(f'  pipeline("text-generation", {folder.as_posix()!r})({prompt})')
+    prompt = "ROMEO:" if text == "Tiny Shakespeare" else ""  # others may lack these letters
+    print(f'  pipeline("text-generation", {folder.as_posix()!r})("{prompt}")')
     print(f"There a text ends at {model.config.block_size} symbols, its prompt included.")
     return 0
 
 
 def export_page(run: Path, args) -> int:
-    from nanogpt_lib.room.web.page import MUCH, cost, write_page
+    from nanogpt_lib.room.web.page import MUCH, check_new, cost, write_page
 
+    check_new(args.to)  # before anything is measured, which takes a while
     bits = args.bits or 8
     measured = cost(run, bits, args.text)
     path = write_page(run, args.to, bits)

@@ -9,6 +9,8 @@ import sys
 # the same sums on every machine. Programs that the tests start inherit it.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.pop("NANOGPT_PRESET", None)
+# As in a terminal where the environment is active: what says `nanogpt` there is found.
+os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
 
 import hypothesis
 import psutil

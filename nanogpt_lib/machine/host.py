@@ -85,13 +85,9 @@ def free_memory() -> int:
         import resource  # POSIX only
 
         held = psutil.Process().memory_info()
-        for kind, taken in ((resource.RLIMIT_AS, held.vms), (resource.RLIMIT_DATA, data(held))):
+        data = getattr(held, "data", 0)  # what counts against `ulimit -d`: only Linux tells
+        for kind, taken in ((resource.RLIMIT_AS, held.vms), (resource.RLIMIT_DATA, data)):
             most = resource.getrlimit(kind)[0]
             if most != resource.RLIM_INFINITY:
                 free.append(most - taken)
     return max(0, min(free))
-
-
-def data(held) -> int:
-    """The bytes that count against `ulimit -d`: only Linux tells. held: psutil's memory_info."""
-    return getattr(held, "data", 0)

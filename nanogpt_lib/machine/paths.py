@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import shutil
+import sys
 from importlib.resources import files
 from pathlib import Path
 
@@ -53,6 +54,18 @@ def command_line(*words, windows: bool = os.name == "nt") -> str:
     """
     plain = [f"./{w}" if isinstance(w, Path) and str(w)[:1] == "-" else str(w) for w in words]
     return " ".join(map(quoted_for_windows, plain)) if windows else shlex.join(plain)
+
+
+def program() -> str | Path:
+    """How this terminal finds `nanogpt`: by its name, else beside the Python that runs now.
+
+    After `make train` it lies in `.venv`, which is on no PATH yet.
+    """
+    beside = shutil.which("nanogpt", path=str(Path(sys.executable).parent))
+    if shutil.which("nanogpt") or not beside:
+        return "nanogpt"
+    here = Path(beside).is_relative_to(Path.cwd())
+    return Path(beside).relative_to(Path.cwd()) if here else Path(beside)
 
 
 def quoted_for_windows(word: str) -> str:

@@ -17,7 +17,7 @@ import psutil
 from nanogpt_lib.checks import from_zero, whole_number
 from nanogpt_lib.machine.files import why
 from nanogpt_lib.machine.lock import FolderInUse, claim, process_of
-from nanogpt_lib.machine.paths import LIBRARY, command_line, runs_dir
+from nanogpt_lib.machine.paths import LIBRARY, command_line, program, runs_dir
 from nanogpt_lib.plots import loss_figure, summary
 from nanogpt_lib.room.display import in_notebook, png, show
 from nanogpt_lib.room.live import in_words
@@ -60,9 +60,10 @@ def start_or_resume(
             launch(folder, ["resume", str(folder.absolute())], copy_to)
             print(f"It was cut off and goes on. {where(folder)}")
         else:
-            more = [] if steps is None else [f"--steps={whole_number(steps, 'steps', 1)}"]
-            more += [] if steps is None else [f"--eval-interval={max(1, steps // 40)}"]
-            command = ["train", f"--preset={preset}", f"--out={folder.absolute()}", *more]
+            command = ["train", f"--preset={preset}", f"--out={folder.absolute()}"]
+            if steps is not None:
+                whole_number(steps, "steps", 1)
+                command += [f"--steps={steps}", f"--eval-interval={max(1, steps // 40)}"]
             launch(folder, command, copy_to)
             print(f"Started: {preset}, in a process of its own.")
     except FolderInUse:
@@ -97,8 +98,8 @@ def name_others(folder: Path, copy_to: str | Path | None) -> None:
         for path in filter(resumable, kept):
             print(
                 f"Also kept: {path}. {where(path)} "
-                f"`{command_line('nanogpt', 'sample', path)}` lets it write, "
-                f"`{command_line('nanogpt', 'resume', path)}` goes on with it, on any device."
+                f"`{command_line(program(), 'sample', path)}` lets it write, "
+                f"`{command_line(program(), 'resume', path)}` goes on with it, on any device."
             )
 
 

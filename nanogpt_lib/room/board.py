@@ -6,7 +6,6 @@ Put the records of the whole class into one folder to get the class board. To ha
 """
 
 import math
-import warnings
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +18,7 @@ from nanogpt_lib import plots
 from nanogpt_lib.checks import MOST_COPIED, one_of
 from nanogpt_lib.machine.paths import runs_dir
 from nanogpt_lib.milestones import FLOOR, is_shakespeare, read_loss
-from nanogpt_lib.room.display import png, show
+from nanogpt_lib.room.display import png, png_bytes, show
 from nanogpt_lib.runs import catalogue, record, untrusted
 from nanogpt_lib.runs.handin import handed_in
 from nanogpt_lib.runs.record import RecordError
@@ -88,8 +87,7 @@ class Comparison:
 
     def save(self, path: str | Path) -> None:
         """Writes the picture as PNG."""
-        with quiet():
-            self.figure.savefig(path, format="png", dpi=150)
+        Path(path).write_bytes(png_bytes(self.figure, dpi=150))
 
     @property
     def notes(self) -> list[str]:
@@ -139,8 +137,7 @@ class Comparison:
 
     def _ipython_display_(self) -> None:
         # Two outputs: of a single output, front ends show only the richest format.
-        with quiet():
-            picture = {"image/png": png(self.figure), "text/plain": self.summary}
+        picture = {"image/png": png(self.figure), "text/plain": self.summary}
         show(None, picture, {"image/png": {"alt": self.summary}})
         show(None, {"text/html": self.html(), "text/plain": str(self)})
 
@@ -252,8 +249,3 @@ def numbered(names: list[str]) -> list[str]:
         seen[name] += 1
         found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
     return found
-
-
-def quiet():
-    """A context without the warnings about letters that the picture's font does not have."""
-    return warnings.catch_warnings(action="ignore", category=UserWarning)

@@ -31,12 +31,12 @@ def png(figure) -> str:
     return base64.b64encode(png_bytes(figure)).decode("ascii")
 
 
-def png_bytes(figure) -> bytes:
+def png_bytes(figure, dpi: int = 100) -> bytes:
     """A figure as a PNG file."""
     from nanogpt_lib.plots.style import accept_boxes  # slow, unless there are figures already
 
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         accept_boxes()  # also where somebody collects all warnings
-        figure.savefig(buffer, format="png", dpi=100)
+        figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()

@@ -3,7 +3,6 @@
 import math
 import os
 import shutil
-import sys
 import textwrap
 
 from nanogpt_lib.machine.terminal import harmless
@@ -50,20 +49,17 @@ def text_curve(history, max_steps: int, rungs=(), width: int = 76, height: int =
     best = min(points, key=lambda p: p.val_loss)
     cells[row(best.val_loss)][column(best.step)] = "*"
     scale = [high - i / (height - 1) * (high - low) for i in range(height)]
-    lines = [
-        f"{scale[i]:5.2f} " + "".join(cells[i]) + ends[i] if i % 3 == 0 else
-        " " * left + "".join(cells[i]) + ends[i]
-        for i in range(height)
-    ]  # fmt: skip
+    begins = [f"{loss:5.2f} " if i % 3 == 0 else " " * left for i, loss in enumerate(scale)]
+    rows = zip(begins, map("".join, cells), ends, strict=True)
     steps = f"step {points[-1].step:,} of {max_steps:,}"
-    return [line.rstrip() for line in lines] + [" " * left + "0" + steps.rjust(wide - 1)]
+    return ["".join(parts).rstrip() for parts in rows] + [" " * left + "0" + steps.rjust(wide - 1)]
 
 
 class InTerminal(Callback):
     """Draws the curve of a run in place: the same lines of the terminal change."""
 
-    def __init__(self, rungs=(), title: str = "", file=None):
-        self.rungs, self.title, self.file = rungs, title, file or sys.stdout
+    def __init__(self, rungs=(), title: str = ""):
+        self.rungs, self.title = rungs, title
 
     def on_start(self, run):
         if os.name == "nt":
@@ -86,5 +82,4 @@ class InTerminal(Callback):
         lines += [" " * 6 + LEGEND[: width - 6], ""]
         for line in in_words(run, self.rungs, (), over).split("\n"):
             lines += textwrap.wrap(line, width, subsequent_indent="  ") or [""]
-        self.file.write(CLEAR + "\n".join(harmless(line) for line in lines[: rows - 1]) + "\n")
-        self.file.flush()
+        print(CLEAR + "\n".join(harmless(line) for line in lines[: rows - 1]), flush=True)

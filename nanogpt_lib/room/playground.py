@@ -68,13 +68,13 @@ def playground(model, tokenizer, prompt: str | None = None, length: int = 200, *
     return Playground(ipywidgets, model, tokenizer, prompt, length, settings)
 
 
-def first_prompt(tokenizer) -> str:
-    """A prompt that the tokenizer knows every symbol of."""
+def first_prompt(tokenizer, wish: str = PROMPT) -> str:
+    """A prompt as one would wish it, if the tokenizer knows every symbol of it; else nothing."""
     try:
-        tokenizer.encode(PROMPT)
+        tokenizer.encode(wish)
     except ValueError:
         return ""
-    return PROMPT
+    return wish
 
 
 def first_words(model, tokenizer, prompt, length, settings) -> str:

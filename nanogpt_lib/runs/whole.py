@@ -20,7 +20,7 @@ from nanogpt_lib.machine import lock
 from nanogpt_lib.machine.device import Compute, pick_compute
 from nanogpt_lib.machine.files import PART, make_folder, whole_file
 from nanogpt_lib.machine.host import peak_memory_gib
-from nanogpt_lib.machine.paths import command_line, runs_dir
+from nanogpt_lib.machine.paths import command_line, program, runs_dir
 from nanogpt_lib.milestones import Verdict, verdict
 from nanogpt_lib.model import GPT
 from nanogpt_lib.plots import loss_figure
@@ -236,7 +236,7 @@ def carry_on(folder: Path, run: Run, data: Data, first: dict, callbacks) -> Outc
         train(run, (*usual, *callbacks))
     except KeyboardInterrupt:
         if holds_a_run(folder):
-            again = command_line("nanogpt", "resume", folder)
+            again = command_line(program(), "resume", folder)
             print(f"\nStopped at once. What was saved is safe: {again}")
         raise
     lock.claim(folder)  # the training has given it back; the judgement still writes there

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -116,6 +117,18 @@ def test_a_command_can_be_pasted_whatever_its_path_holds(name):
     words = shlex.split(line)
     assert [*words[:2], *words[3:]] == ["nanogpt", "sample", "--temperature", "0.9"]
     assert Path(words[2]) == Path(name) and words[2][0] != "-"
+
+
+def test_where_nanogpt_is_on_no_path_it_is_named_with_its_place(monkeypatch, tmp_path):
+    assert paths.program() == "nanogpt"
+    beside = shutil.which("nanogpt")
+    monkeypatch.setenv("PATH", str(tmp_path))  # as after `make train`
+    monkeypatch.chdir(tmp_path)
+    assert paths.program() == Path(beside)
+    monkeypatch.chdir(Path(beside).parents[1])
+    assert paths.program() == Path(beside).relative_to(Path(beside).parents[1])
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))  # not installed, as in Colab
+    assert paths.program() == "nanogpt"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the shell of POSIX")

@@ -4,6 +4,7 @@ import math
 import re
 import sys
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -25,9 +26,9 @@ from nanogpt_lib import (
 )
 from nanogpt_lib.machine.device import pick_compute
 from nanogpt_lib.room.web.frames import read, softmax_slider
-from nanogpt_lib.room.web.page import as_on_the_page, cost, page_of, write_page
+from nanogpt_lib.room.web.page import as_on_the_page, cost, name_of, page_of, write_page
 from nanogpt_lib.runs import checkpoint
-from nanogpt_lib.training import TrainConfig, new_run
+from nanogpt_lib.training import Evaluation, TrainConfig, new_run
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT)]
@@ -88,7 +89,7 @@ def pieces(text):
 def random_checkpoint(tmp_path):
     """Saves a random model with opinions; returns the checkpoint's path."""
 
-    def save(tokenizer, block_size=24, name="mine", about=None, **size):
+    def save(tokenizer, block_size=24, name="mine", about=None, history=(), **size):
         torch.manual_seed(3)
         shape = {"n_layer": 2, "n_head": 2, "n_embd": 32} | size
         model = GPT(GPTConfig(tokenizer.vocab_size, block_size, **shape))
@@ -96,6 +97,7 @@ def random_checkpoint(tmp_path):
             torch.nn.init.normal_(weights, std=0.4)
         ids = torch.arange(99) % tokenizer.vocab_size
         run = new_run(model, ids, ids, TrainConfig(), pick_compute("cpu", "float32"))
+        run.history += [Evaluation(step, 0, 0.0, 0.1, *losses) for step, *losses in history]
         path = tmp_path / f"{name}.safetensors"
         data = checkpoint.snapshot(run, tokenizer, about or {}, complete=False)
         checkpoint.save(data, path)
@@ -405,6 +407,19 @@ def test_what_a_page_cannot_hold_is_refused(random_checkpoint, tokenizer, tmp_pa
     assert not (tmp_path / "p.html").exists()
     with pytest.raises(ValueError, match="no token that the model knows"):
         attention_explorer(load_model(path)[0], tokenizer, "你好")
+
+
+@pytest.mark.parametrize(("train", "val"), [(math.nan, math.nan), (2.0, math.nan), (2.0, 1e400)])
+def test_a_run_that_diverged_later_has_a_page(train, val, random_checkpoint, tokenizer):
+    path = random_checkpoint(tokenizer, history=[(0, 4.2, 4.2), (5, 3.0, 3.1), (10, train, val)])
+    html = page_of(path)
+    assert "At its lowest the validation loss was 3.100." in html
+    assert "NaN" not in html.partition('id="data">')[2].partition("</script>")[0]
+
+
+def test_a_page_is_called_after_its_run():
+    assert name_of(Path("runs/mine")) == name_of(Path("runs/mine/best.safetensors")) == "mine"
+    assert name_of(Path("talk.safetensors")) == name_of(Path("talk")) == "talk"
 
 
 def test_the_model_in_javascript_can_be_read_in_one_sitting():

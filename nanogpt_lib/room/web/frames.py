@@ -10,6 +10,8 @@ from importlib.resources import files
 
 import torch
 
+from nanogpt_lib.sampling import dropout_off
+
 
 class Framed:
     """HTML in a frame of its own: it sees nothing of the notebook, and the notebook nothing of it.
@@ -52,10 +54,8 @@ def attention_explorer(model, tokenizer, text: str, height: int | None = None):
     if not ids:
         raise ValueError("the text has no token that the model knows")
     idx = torch.tensor([ids], device=model.lm_head.weight.device)  # (1, T)
-    was_training = model.training
-    model.eval()
-    maps = model.attention(idx)[:, 0].cpu()  # (n_layer, nh, T, T)
-    model.train(was_training)
+    with dropout_off(model):
+        maps = model.attention(idx)[:, 0].cpu()  # (n_layer, nh, T, T)
     rows = [
         [[[round(w, 4) for w in head[t, : t + 1].tolist()] for t in range(len(ids))] for head in m]
         for m in maps

@@ -124,7 +124,7 @@ async function surprise() {
     const span = document.createElement("span"), loss = losses[i];
     span.textContent = token;
     if (loss !== null) {
-      span.style.backgroundColor = `rgba(var(--warm), ${Math.min(1, loss / 7).toFixed(3)})`;
+      span.style.backgroundColor = `rgba(var(--warm), ${Math.min(1, loss / 7).toFixed(3)})`; // 7: 1 in 1,100
       span.title = `${loss.toFixed(2)} nats: it gave this ${(100 * Math.exp(-loss)).toFixed(1)}%`;
     }
     return span;

@@ -5,6 +5,7 @@ JavaScript. What a run or a reader calls itself is text there, never markup.
 """
 
 import base64
+import math
 from html import escape
 from pathlib import Path
 from string import Template
@@ -17,6 +18,7 @@ from nanogpt_lib.checks import one_of
 from nanogpt_lib.corpus import fingerprint, load_corpus, split
 from nanogpt_lib.machine.files import whole_file
 from nanogpt_lib.milestones import helpful
+from nanogpt_lib.room.playground import first_prompt
 from nanogpt_lib.room.web.frames import Framed, as_json, read
 from nanogpt_lib.runs import families, quantise
 from nanogpt_lib.runs.checkpoint import load_model
@@ -36,13 +38,19 @@ def write_page(run: str | Path, path: str | Path, bits: int = 8) -> Path:
     each row of a matrix, or 16. Raises ValueError for another number of bits or a family that the
     page cannot compute, FileExistsError if there is such a file, and checkpoint.CheckpointError.
     """
-    path, page = Path(path), page_of(run, bits)
-    if path.exists():
-        raise FileExistsError(f"{path} is there already: name a new file, nothing is overwritten")
+    path = Path(path)
+    check_new(path)
+    page = page_of(run, bits)
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as file:
         file.write(page.encode())
     return path
+
+
+def check_new(path: Path) -> None:
+    """Raises FileExistsError if there is such a file."""
+    if path.exists():
+        raise FileExistsError(f"{path} is there already: name a new file, nothing is overwritten")
 
 
 def page(run: str | Path, to: str | Path | None = None, bits: int = 8, height: int = 720):
@@ -54,16 +62,16 @@ def page(run: str | Path, to: str | Path | None = None, bits: int = 8, height: i
     """
     html = page_of(run, bits)
     if to:
-        with whole_file(Path(to)) as file:
-            file.write(html.encode())
         path = Path(to)
+        with whole_file(path) as file:
+            file.write(html.encode())
         shown = Path(path.parent.name, path.name) if path.is_absolute() else path
         print(f"Written: {shown}, {len(html) / 1e6:.1f} MB. Any browser opens it, offline too.")
         download(path)
     if len(html) > LARGE:
         print("It is too large to be shown in a notebook.")
         return None
-    return Framed(html, height, f"The page of {Path(run).name}: run the cell to use it.")
+    return Framed(html, height, f"The page of {name_of(Path(run))}: run the cell to use it.")
 
 
 def download(path: Path) -> None:
@@ -79,7 +87,7 @@ def page_of(run: str | Path, bits: int = 8) -> str:
     """The HTML of a page; see `write_page`."""
     model, tokenizer, data = load_model(run)
     tensors, blob = stored(model, bits)
-    about = told(model, tokenizer, data, name=Path(run).name, bits=bits) | {"tensors": tensors}
+    about = told(model, tokenizer, data, name_of(Path(run)), bits) | {"tensors": tensors}
     script = "\n".join(map(read, ("explorer.js", "page.js")))
     return Template(read("page.html")).substitute(
         title=escape(about["title"]),
@@ -91,49 +99,53 @@ def page_of(run: str | Path, bits: int = 8) -> str:
     )
 
 
+def name_of(run: Path) -> str:
+    """The name of a run: of its folder, or of a checkpoint of another name than all have."""
+    inside = run.suffix == ".safetensors"
+    usual = inside and run.stem in ("best", "last", "previous")
+    return run.absolute().parent.name if usual else run.stem if inside else run.absolute().name
+
+
 def told(model, tokenizer, data: dict, name: str, bits: int) -> dict:
     """What the page says about the run, and how its text becomes tokens."""
     run = data["about"].get("run", {})
-    text, when = readable(run.get("text", {}).get("name", "an unnamed text")), run.get("started")
+    text = readable(run.get("text", {}).get("name", "an unnamed text"))
     history = [
         {"step": p["step"], "train": p["train_loss"], "val": p["val_loss"]}
         for p in data["history"]
-        if p["train_loss"] is not None and p["val_loss"] is not None
+        if math.isfinite(p["train_loss"]) and math.isfinite(p["val_loss"])  # JSON has no others
     ]
-    history = [p for p in history if max(p["train"], p["val"]) < 1e3]  # no infinities in JSON
-    best = min((p["val"] for p in history), default=None)
     rungs = [
         {"name": readable(rung["name"]), "loss": rung["loss"]}
         for rung in helpful(run.get("ladder") or [])
     ]
-    loss = f"validation loss {best:.3f}" if best is not None else "its loss was not recorded"
+    line = [
+        f"{model.num_params():,} parameters, {tokenizer.vocab_size} symbols, a context of "
+        f"{model.config.block_size}, step {data['step']:,}."
+    ]
+    learnt = ["Both losses over the steps, in nats a token." if history else "No curve is kept."]
+    if history:
+        best = min(point["val"] for point in history)
+        line.append(f"Validation loss {best:.3f}.")
+        learnt.append(f"At its lowest the validation loss was {best:.3f}.")
+    if "started" in run:
+        line.append(f"Trained on {run['started'][:10]}.")
+    if rungs:
+        named = "; ".join(f"{rung['loss']:.2f} {rung['name']}" for rung in rungs)
+        learnt.append(f"Dashed, what counting reaches: {named}.")
+    line.append(f"Weights in {bits} bits. All of it is in this file: it needs no network.")
+    shape = ("vocab_size", "block_size", "n_layer", "n_head", "n_embd")
     return {
         "title": f"{readable(name)}: a GPT trained on {text}",
-        "line": f"{model.num_params():,} parameters, {tokenizer.vocab_size} symbols, a context of "
-        f"{model.config.block_size}; step {data['step']:,}, {loss}"
-        + (f"; trained on {when[:10]}" if when else "")
-        + f". Weights in {bits} bits. All of it is in this file: it needs no network.",
-        "learnt": "Both losses over the steps, in nats a token. "
-        + ("At its lowest the " + loss.replace("loss ", "loss was ") if history else "No curve")
-        + (". Dashed, what counting reaches: " if rungs else ".")
-        + "".join(f"{rung['loss']:.2f} {rung['name']}; " for rung in rungs)[:-2],
+        "line": " ".join(line),
+        "learnt": " ".join(learnt),
         "history": history,
         "rungs": rungs,
-        "prompt": first_prompt(tokenizer),
+        "prompt": first_prompt(tokenizer, "ROMEO:\n"),
         "own_text": OWN_TEXT,
-        "config": {
-            key: getattr(model.config, key)
-            for key in ("vocab_size", "block_size", "n_layer", "n_head", "n_embd")
-        },
+        "config": {key: getattr(model.config, key) for key in shape},
         "tokenizer": rules(tokenizer),
     }
-
-
-def first_prompt(tokenizer) -> str:
-    """ROMEO speaks, if the model knows these letters; else the page begins a line."""
-    prompt = "ROMEO:\n"
-    known = isinstance(tokenizer, BPETokenizer) or set(prompt) <= set(tokenizer.symbols)
-    return prompt if known else ""
 
 
 def rules(tokenizer: CharTokenizer | BPETokenizer) -> dict:

@@ -15,14 +15,14 @@ const JOBS = {
   scores({ ids }) { // for tests: all scores, at every place
     return { scores: new Reader(model).read(ids) };
   },
-  encode({ text }) {
+  encode({ text }) { // for tests, too
     return { ids: tokenizer.encode(text) };
   },
   chances({ text, settings }) { // what may come after a text
     const scores = new Reader(model).read(inSight(idsOf(text))).at(-1);
     const chances = probabilities(scores, settings), own = probabilities(scores, {});
     const order = Array.from(own.keys()).sort((i, j) => own[j] - own[i]).slice(0, 10);
-    return { bars: order.map((i) => ({ token: nameOf(i), drawn: chances[i], own: own[i] })) };
+    return { bars: order.map((i) => ({ token: nameOf(i), drawn: chances[i] })) };
   },
   attention({ text, most }) { // whom each of the last tokens looks at, in each layer and head
     const ids = idsOf(text).slice(-Math.min(most, model.config.block_size));
