@@ -84,7 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--grad-accum", type=int, help="parts of a batch; more parts, less memory")
     train.add_argument("--lr", type=float, help="highest learning rate; the last is a tenth of it")
     train.add_argument("--dropout", type=float, help="share of activations dropped in training")
-    train.add_argument("--eval-interval", type=int, help="steps between evaluations")
+    train.add_argument("--eval-interval", type=int, help="steps between later evaluations")
     train.add_argument("--seed", type=int, help="seed for weights and batches")
     train.add_argument("--compile", action="store_true", help="use torch.compile if it works here")
     train.add_argument("--max-symbols", type=int, help="largest number of distinct characters")

@@ -21,6 +21,8 @@ from nanogpt_lib.machine.gradients import compiled, cut, loss_of, parts, until_i
 from nanogpt_lib.machine.stopsign import StopSign
 from nanogpt_lib.model import GPT
 
+START = (0, 10, 20, 50, 100, 150, 250)  # evaluated in every run: here the loss falls fastest
+
 
 @dataclass
 class TrainConfig:
@@ -36,7 +38,7 @@ class TrainConfig:
     beta1: float = 0.9
     beta2: float = 0.99  # with few tokens a step, average squared gradients over more steps
     grad_clip: float = 1.0  # longer gradients are shortened to this length
-    eval_interval: int = 250  # steps between evaluations
+    eval_interval: int = 250  # steps between evaluations; those of START come on top
     eval_batches: int | None = 20  # batches in a quick evaluation; None means the whole split
     max_seconds: float | None = None  # a time limit; `TimeBudget` fits the cosine to it
     compile: bool = False  # torch.compile: faster on recent GPUs, and needs a C++ compiler
@@ -246,11 +248,11 @@ def step(run: Run) -> None:
 
 
 def evaluation_is_due(run: Run) -> bool:
-    """True every eval_interval steps and at the end, but only once at a step."""
+    """True at the steps of START, every eval_interval steps and at the end, but once at a step."""
     if run.history and run.history[-1].step == run.step:
         return False
     at_end = run.step >= run.config.max_steps or out_of_time(run)
-    return at_end or run.step % run.config.eval_interval == 0
+    return at_end or run.step in START or run.step % run.config.eval_interval == 0
 
 
 def measure(run: Run) -> Evaluation:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from nanogpt_lib.checks import shown, whole_number
 from nanogpt_lib.model import GPTConfig
-from nanogpt_lib.training import TrainConfig
+from nanogpt_lib.training import START, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ PRESETS = {
                 # After 2,000 steps: 1.89 with 1e-3, 1.75 with 3e-3, 1.77 with 6e-3.
                 learning_rate=3e-3,
                 min_lr=1e-4,
+                eval_interval=500,  # with those of the start they take a tenth of its time
                 eval_batches=4,
             ),
             "a minute or two on a CPU; words",
@@ -119,17 +120,19 @@ def smaller(tokens: int) -> str:
 
 
 def with_steps(preset: Preset, steps: int) -> Preset:
-    """The preset with another number of steps, and about eight evaluations during the run.
+    """The preset with another number of steps, and with evaluations that fit them.
 
-    The quick evaluations are made small enough to take less than a tenth of the time. In
+    Every run is evaluated often at its start (`training.START`). After that there are up to eight
+    evaluations, evenly spread: as many as take, all together, less than a tenth of the time. In
     evaluation a token costs about a third of its cost in training (no backward pass). A short run
-    has fewer evaluations, but at least three: the number needed to judge a curve.
+    has no more than those of its start, and at least three: the number needed to judge a curve.
     """
     steps = whole_number(steps, "steps")
     train = preset.train
     affordable = 0.07 * steps * train.batch_size * 3 / 2 / 64  # batches, from each split
-    evaluations = max(3, min(9, int(affordable)))
-    interval = max(1, math.ceil(steps / (evaluations - 1)))
-    batches = max(1, min(int(affordable / evaluations), train.eval_batches or 20))
+    first = sum(step < steps for step in START)
+    rest = max(1 if first > 1 else 2, min(8, int(affordable) - first))
+    interval = max(1, math.ceil(steps / rest))
+    batches = max(1, min(int(affordable / (first + rest)), train.eval_batches or 20))
     quick = replace(train, max_steps=steps, eval_interval=interval, eval_batches=batches)
     return replace(preset, train=quick)

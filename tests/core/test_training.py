@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
+from nanogpt_lib import training as loop
 from nanogpt_lib.batches import BatchSampler
 from nanogpt_lib.checks import TextError
 from nanogpt_lib.machine.device import Compute
@@ -408,6 +409,21 @@ def test_evaluations_and_callbacks_do_not_disturb_the_training(some, tokenizer):
     assert [p.step for p in watched.history] == [0, 1, 2, 3, 4, 5, 6]
     assert alone.history[-1].train_loss == watched.history[-1].train_loss
     assert watched.history[-1].sample.startswith("\n") and alone.history[-1].sample is None
+
+
+def test_the_start_is_evaluated_often_and_then_every_interval(some):
+    run = train(small_run(some, max_steps=320, batch_size=1, eval_interval=90))
+    assert [p.step for p in run.history] == [0, 10, 20, 50, 90, 100, 150, 180, 250, 270, 320]
+
+
+def test_the_evaluations_of_the_start_change_no_weight(some, monkeypatch):
+    watched = train(small_run(some, max_steps=60))
+    monkeypatch.setattr(loop, "START", ())
+    alone = train(small_run(some, max_steps=60))
+    assert [p.step for p in watched.history] == [0, 10, 20, 50, 60]
+    assert [p.step for p in alone.history] == [0, 60]
+    assert torch.equal(weights(alone.model), weights(watched.model))
+    assert alone.history[-1].val_loss == watched.history[-1].val_loss
 
 
 def test_callbacks_are_called_at_the_right_times(some):

@@ -16,7 +16,7 @@ from nanogpt_lib.runs import pace
 from nanogpt_lib.runs.callbacks import TimeBudget
 from nanogpt_lib.runs.pace import fit_to_time, seconds_per_step
 from nanogpt_lib.runs.presets import PRESETS
-from nanogpt_lib.training import Callback, TrainConfig, lr_at, new_run, train
+from nanogpt_lib.training import START, Callback, TrainConfig, lr_at, new_run, train
 
 CPU = Compute(torch.device("cpu"), torch.float32, "the same everywhere")
 TRAIN_TOKENS, VAL_TOKENS = 1_003_854, 111_540  # Tiny Shakespeare's splits
@@ -32,7 +32,8 @@ def evaluation_share(preset):
     Without the backward pass a token costs a third.
     """
     t, T = preset.train, preset.model.block_size
-    evaluations = 1 + math.ceil(t.max_steps / t.eval_interval)
+    steps = {*START, *range(0, t.max_steps, t.eval_interval)}
+    evaluations = 1 + sum(step < t.max_steps for step in steps)
     sequences = 0
     for tokens in (TRAIN_TOKENS, VAL_TOKENS):
         windows = tokens // T
