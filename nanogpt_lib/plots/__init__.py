@@ -16,6 +16,7 @@ from nanogpt_lib.plots.curves import (
 )
 from nanogpt_lib.plots.diagrams import model_map, round_trip
 from nanogpt_lib.plots.judges import three_judges
+from nanogpt_lib.plots.letters import copied_texts, letter_map
 from nanogpt_lib.plots.style import BEST, PALETTE, RATE, RUNG, TRAIN, VALIDATION, visible
 from nanogpt_lib.plots.text import copies_map, loss_strips, pieces, sample_cards, token_strip
 
@@ -31,6 +32,7 @@ __all__ = [
     "bars",
     "bars_beside",
     "board",
+    "copied_texts",
     "copies_map",
     "curve_and_sample",
     "curves_beside",
@@ -39,6 +41,7 @@ __all__ = [
     "estimates",
     "heatmap",
     "histograms",
+    "letter_map",
     "lines",
     "loss_figure",
     "loss_strips",
