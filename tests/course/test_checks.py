@@ -5,6 +5,7 @@ import math
 import sys
 import threading
 import time
+from collections import Counter
 from decimal import Decimal
 from fractions import Fraction
 
@@ -70,7 +71,33 @@ def norm_by_std(x, gain, bias):
     return gain * ((x - x.mean(-1, keepdim=True)) / size) + bias
 
 
+def runs_in_a_loop(text, k):
+    found = {}
+    for i in range(k, len(text)):
+        run = text[i - k : i + 1]
+        found[run] = found.get(run, 0) + 1
+    return found
+
+
+def one_hot_with_scatter(ids, V):
+    return torch.zeros(len(ids), V).scatter(1, ids[:, None], 1.0)
+
+
+def one_hot_by_lists(ids, V):
+    return [[int(column == i) for column in range(V)] for i in ids.tolist()]
+
+
 RIGHT = {
+    "runs in a dictionary": (ex.count_runs, runs_in_a_loop),
+    "runs by zip": (
+        ex.count_runs,
+        lambda t, k: Counter(map("".join, zip(*(t[i:] for i in range(k + 1)), strict=False))),
+    ),
+    "one-hot by PyTorch": (ex.one_hot, F.one_hot),
+    "one-hot by comparing": (ex.one_hot, lambda ids, V: ids[:, None] == torch.arange(V)),
+    "one-hot by scatter": (ex.one_hot, one_hot_with_scatter),
+    "one-hot as lists": (ex.one_hot, one_hot_by_lists),
+    "one-hot as an array": (ex.one_hot, lambda ids, V: np.eye(V)[ids.numpy()]),
     "choices as a tensor": (ex.choices, lambda loss: torch.tensor(loss).exp()),
     "choices as an array of one": (ex.choices, lambda loss: np.array([math.exp(loss)])),
     "choices as a Decimal": (ex.choices, lambda loss: Decimal(loss).exp()),
@@ -210,7 +237,45 @@ def less(exercise, off):
     return lambda config: exercise.answer(config) - off(config)
 
 
+def one_hot_in_columns(ids, V):
+    rows = torch.zeros(len(ids), V)
+    rows[:, ids] = 1
+    return rows
+
+
 WRONG = {
+    "runs of k": (
+        ex.count_runs,
+        lambda t, k: Counter(t[i : i + k] for i in range(len(t) - k)),
+        "make k + 1",
+    ),
+    "runs cut short": (
+        ex.count_runs,
+        lambda t, k: Counter(t[i : i + k + 1] for i in range(len(t))),
+        "a slice stops where the text does",
+    ),
+    "runs as tuples": (
+        ex.count_runs,
+        lambda t, k: Counter(zip(*(t[i:] for i in range(k + 1)), strict=False)),
+        "keys are tuples",
+    ),
+    "runs in a list": (
+        ex.count_runs,
+        lambda t, k: [t[i : i + k + 1] for i in range(len(t) - k)],
+        "not how often",
+    ),
+    "runs with str.count": (
+        ex.count_runs,
+        lambda t, k: {r: t.count(r) for r in ex.count_runs.answer(t, k)},
+        "do not overlap",
+    ),
+    "one-hot in columns": (ex.one_hot, one_hot_in_columns, "sets whole columns"),
+    "one-hot of the wrong length": (ex.one_hot, lambda ids, V: torch.eye(V), "pick the rows"),
+    "one-hot counted": (
+        ex.one_hot,
+        lambda ids, V: torch.bincount(ids, minlength=V),
+        "their order is lost",
+    ),
     "norms swapped": (ex.block_forward, block("2", "1"), "two norms are swapped"),
     "first norm twice": (ex.block_forward, block("1", "1"), "first norm is used twice"),
     "second norm twice": (ex.block_forward, block("2", "2"), "second norm is used twice"),
@@ -541,6 +606,10 @@ def test_the_call_that_failed_is_shown_where_it_is_small(capsys):
     assert "choices(4.174) gave 18.06, expected 65\n" in capsys.readouterr().out
     ex.count_params.check(lambda config: 1)
     assert "count_params(GPTConfig()) gave 1, expected 10770816\n" in capsys.readouterr().out
+    ex.count_runs.check(lambda text, k: {})
+    assert "count_runs('banana', 1) gave {}, expected Counter({'an': 2, 'na': 2, 'ba': 1})\n" in (
+        capsys.readouterr().out
+    )
     ex.rate_at.check(lambda step, *others: 1 / 0)
     assert "    rate_at(0, 100, 10, 1, 0.1): expected 0.1\n" in capsys.readouterr().out
 

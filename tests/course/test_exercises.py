@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from collections import Counter
 from unittest.mock import Mock
 
 import pytest
@@ -65,7 +66,7 @@ def test_the_solution_passes(e):
 
 @over_all(FUNCTIONS)
 def test_the_shown_solution_passes_when_it_is_pasted(e):
-    namespace = {"torch": torch, "F": F, "math": math}  # what the notebooks have imported
+    namespace = {"torch": torch, "F": F, "math": math, "Counter": Counter}  # as in the notebooks
     exec(source_of(e.answer), namespace)
     assert e.judge(namespace[e.name])[0] == "Right"
 

@@ -28,7 +28,7 @@ ANSWERED = {
 # Words that give a guess away, for each of the prompts of a notebook, in their order.
 GIVE_AWAY = {
     "00_start_here": ["Noise", "a few letters stand out"],
-    "01_tokenizer": ["ixty-five", "4.17", "1.98"],
+    "01_tokenizer": ["ixty-five", "4.17", "1.98", "recites", "lie on one side"],
     "02_attention": ["forgets the order", "Like $", "a leak", "Nobody told them"],
     "03_model": [
         "one matrix does it",
@@ -88,7 +88,7 @@ def test_all_prompts_are_looked_at():
     assert {name: len(prompts(cells_of(name))) for name in NAMES} == {
         name: len(words) for name, words in GIVE_AWAY.items()
     }
-    assert sum(map(len, GIVE_AWAY.values())) == 16
+    assert sum(map(len, GIVE_AWAY.values())) == 18
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -15,8 +15,10 @@ _HOME = {
         "symbols_of",
         "encode",
         "bigram_counts",
-        "context_and_targets",
+        "count_runs",
         "embedding_cost",
+        "context_and_targets",
+        "one_hot",
     ),
     "n02_attention": (
         "causal_mean",

@@ -1,10 +1,11 @@
 """Exercises of notebook 01: from text to numbers, counts and batches."""
 
+from collections import Counter
 from numbers import Integral
 
 import torch
 
-from nanogpt_lib import batches
+from nanogpt_lib import batches, ngram
 from nanogpt_lib.course.exercises.base import exercise, question
 from nanogpt_lib.course.exercises.comparing import as_number, close, never_raises
 from nanogpt_lib.tokenizer import CharTokenizer
@@ -226,6 +227,96 @@ def bigram_too_short(ids, vocab_size):
 
 
 @exercise(
+    question="How often each run of k + 1 characters occurs in a text: a Counter of strings.",
+    minutes=5,
+    level=1,
+    inputs=[("banana", 1), ("aaaab", 1), ("hello", 0), ("to be or not to be", 3)],
+    used=True,
+    hints=[
+        "text[i : i + n] is the run of n characters that begins at i. Here n is k + 1.",
+        "The last run begins at len(text) - k - 1, so i goes through range(len(text) - k).",
+        "Counter(... for i in range(...)) counts whatever you give it.",
+    ],
+    library=ngram.counts_of,
+    praise="k characters, and the one that followed them: that is all that an n-gram knows.",
+)
+def count_runs(text, k):
+    return Counter(text[i : i + k + 1] for i in range(len(text) - k))
+
+
+@count_runs.mistake(
+    "the runs are one character short: k characters of context and the one that follows make k + 1."
+)
+def runs_of_k(text, k):
+    return Counter(text[i : i + k] for i in range(len(text) - k))
+
+
+@count_runs.mistake(
+    "the runs are one character short: k characters of context and the one that follows make "
+    "k + 1. (So there is one fewer of them, too.)"
+)
+def all_runs_of_k(text, k):
+    return Counter(text[i : i + k] for i in range(len(text) - k + 1))
+
+
+@count_runs.mistake("the last run is missing: the range ends one place too early.")
+def runs_but_the_last(text, k):
+    return Counter(text[i : i + k + 1] for i in range(len(text) - k - 1))
+
+
+@count_runs.mistake(
+    "at the end of the text it counts runs that are too short: a slice stops where the text does. "
+    "Use range(len(text) - k)."
+)
+def runs_cut_short(text, k):
+    return Counter(text[i : i + k + 1] for i in range(len(text)))
+
+
+@count_runs.mistake("runs overlap: one begins at every place of the text, not at every k + 1.")
+def runs_side_by_side(text, k):
+    return Counter(text[i : i + k + 1] for i in range(0, len(text) - k, k + 1))
+
+
+@count_runs.mistake(
+    "text.count(run) counts runs that do not overlap: 'aaaa' holds 'aa' three times, and it finds "
+    "two. Go through the places of the text instead."
+)
+def runs_by_count(text, k):
+    return Counter(
+        {text[i : i + k + 1]: text.count(text[i : i + k + 1]) for i in range(len(text) - k)}
+    )
+
+
+@count_runs.mistake(
+    "it only says which runs occur, and not how often: put a Counter around them.",
+    same=lambda ours, theirs: not isinstance(ours, dict) and {*ours} == {*theirs},
+)
+def runs_not_counted(text, k):
+    return {text[i : i + k + 1] for i in range(len(text) - k)}
+
+
+@count_runs.mistake(
+    "the counts are right, and the keys are tuples of characters. Make each run one string: slice "
+    "the text, or ''.join(...).",
+    same=lambda ours, theirs: all(type(run) is tuple for run in ours) and dict(ours) == theirs,
+)
+def runs_as_tuples(text, k):
+    return {tuple(run): times for run, times in count_runs.answer(text, k).items()}
+
+
+@count_runs.mistake(
+    "this has a counter for each context. It holds the same numbers; here one Counter is asked "
+    "for, with the context and the next character in one string.",
+    same=lambda ours, theirs: {c: dict(n) for c, n in ours.items()} == theirs,
+)
+def runs_by_context(text, k):
+    found: dict = {}
+    for run, times in count_runs.answer(text, k).items():
+        found.setdefault(run[:-1], {})[run[-1]] = times
+    return found
+
+
+@exercise(
     question="One context and its targets: x of T tokens from `start` on, y the same one later.",
     minutes=5,
     level=1,
@@ -311,3 +402,77 @@ embedding_cost = question(
         4 * 50_257 * 384: "those are bytes, four for each number. Count the numbers.",
     },
 )
+
+
+@exercise(
+    question="Ids as rows of zeros with a single 1, at the place of the id: (T,) -> (T, V).",
+    minutes=4,
+    level=1,
+    inputs=[(torch.tensor([2, 0, 1]), 4), (torch.tensor([1, 1, 3, 0, 4]), 5)],
+    used=True,
+    hints=[
+        "Start from torch.zeros(T, V). Row t needs a 1 in the column ids[t].",
+        "In a loop over t: rows[t, ids[t]] = 1.",
+        "Shorter: torch.eye(V) has every one-hot row there is. Which of them, in which order?",
+    ],
+    praise="times a table, such a row picks out one row of it: looking up is a multiplication.",
+)
+def one_hot(ids, V):
+    return torch.eye(V)[ids]
+
+
+@one_hot.mistake("rows and columns are swapped: one row for each id, one column for each symbol.")
+def one_hot_transposed(ids, V):
+    return one_hot.answer(ids, V).T
+
+
+@one_hot.mistake("each 1 stands one column too far right: the id 0 is the first column.")
+def one_hot_from_one(ids, V):
+    return one_hot.answer(ids, V).roll(1, dims=1)
+
+
+@one_hot.mistake("the number itself stands in its column. A 1 belongs there, whatever the id.")
+def one_hot_with_the_id(ids, V):
+    return one_hot.answer(ids, V) * ids[:, None]
+
+
+@one_hot.mistake(
+    "all ids went into one row, so their order is lost. Each id has a row of its own.",
+    same=lambda ours, theirs: close(torch.as_tensor(ours).flatten(), theirs),
+)
+def one_hot_in_one_row(ids, V):
+    return one_hot.answer(ids, V).amax(dim=0)
+
+
+@one_hot.mistake(
+    "those are counts: all ids were added up in one row, so their order is lost. Each id has a row "
+    "of its own.",
+    same=lambda ours, theirs: close(torch.as_tensor(ours).flatten(), theirs),
+)
+def one_hot_added_up(ids, V):
+    return one_hot.answer(ids, V).sum(dim=0)
+
+
+@one_hot.mistake(
+    "rows[:, ids] = 1 sets whole columns: in every row there is a 1 for every id. Row t needs only "
+    "that of ids[t]: rows[torch.arange(len(ids)), ids] = 1."
+)
+def one_hot_in_every_row(ids, V):
+    rows = torch.zeros(len(ids), V)
+    rows[:, ids] = 1
+    return rows
+
+
+@one_hot.mistake("that is torch.eye: the 1 walks along the diagonal. Where it stands is ids[t].")
+def one_hot_eye(ids, V):
+    return torch.eye(len(ids), V)
+
+
+@one_hot.mistake("all places are 0. Is the 1 put in, and into the matrix that is returned?")
+def one_hot_zeros(ids, V):
+    return torch.zeros(len(ids), V)
+
+
+@one_hot.mistake("that is the whole of torch.eye(V): pick the rows of the ids from it, in order.")
+def one_hot_all_of_eye(ids, V):
+    return torch.eye(V)

@@ -42,7 +42,7 @@ def shown(value) -> str:
         return f"({', '.join(map(shown, value))}{comma})"
     if is_dataclass(value) and not isinstance(value, type):
         return of_settings(value)
-    if isinstance(value, (int, str)) or hasattr(value, "tolist"):
+    if isinstance(value, (int, str, dict)) or hasattr(value, "tolist"):
         return " ".join(repr(value).split())
     return RESULT * "long"  # a function, an object: nothing that helps
 
