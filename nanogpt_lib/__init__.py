@@ -47,6 +47,7 @@ _HOME = {
     "room.replay": ("replay",),
     "room.board": ("compare",),
     "room.playground": ("playground",),
+    "room.drawing": ("draw_next",),
     "room.web.frames": ("attention_explorer", "softmax_slider"),
     "room.web.page": ("page",),
     "beyond.sketchpad": ("sketchpad",),
@@ -109,6 +110,7 @@ if TYPE_CHECKING:
     from nanogpt_lib.room import doctor as doctor
     from nanogpt_lib.room import kernel as kernel
     from nanogpt_lib.room.board import compare as compare
+    from nanogpt_lib.room.drawing import draw_next as draw_next
     from nanogpt_lib.room.live import LivePlot as LivePlot
     from nanogpt_lib.room.playground import playground as playground
     from nanogpt_lib.room.replay import replay as replay
