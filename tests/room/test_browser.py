@@ -141,7 +141,7 @@ def browser_page():
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory, text):  # the corpus is there before the notebooks ask for it
     folder = tmp_path_factory.mktemp("lab")
-    with jupyter_lab(folder, "smoke", ["04_training", "06_sampling"]) as address:
+    with jupyter_lab(folder, "smoke", ["00_start_here", "04_training", "06_sampling"]) as address:
         yield address
 
 
@@ -214,6 +214,30 @@ def test_the_playground_writes_what_one_asks_for(lab, browser):
     typed.fill("é")
     controls.get_by_role("button", name="Write").click()
     sync_api.expect(written).to_contain_text("never seen 'é'", timeout=1000 * PATIENCE)
+    assert browser.locator(TROUBLE).count() == 0
+
+
+def test_the_next_symbol_is_drawn_with_the_keyboard_alone(lab, browser):
+    open_and_run(browser, lab("00_start_here"))
+    controls = browser.locator(".nanogpt-drawing")
+    wait_for(browser, controls)
+    said = controls.get_by_role("status")
+    sync_api.expect(said).to_contain_text("Drawn: ", timeout=1000 * PATIENCE)
+    controls.scroll_into_view_if_needed()
+    screenshot(browser, "draw-next")
+
+    typed = controls.locator("textarea")
+    typed.focus()
+    browser.keyboard.press("ControlOrMeta+A")
+    browser.keyboard.type("After q")
+    browser.keyboard.press("Tab")
+    sync_api.expect(controls.get_by_role("button", name="Draw next")).to_be_focused()
+    browser.keyboard.press("Space")
+    sync_api.expect(said).to_contain_text("After 'After q' the likeliest is ")
+    sync_api.expect(typed).to_have_value(re.compile(r"^After q[\s\S]$"))
+    image = controls.get_by_role("img")
+    assert image.get_attribute("alt") == said.inner_text()
+    screenshot(browser, "draw-next-after-q")
     assert browser.locator(TROUBLE).count() == 0
 
 
