@@ -1,15 +1,27 @@
 """Letters as points, and what a table of runs has copied."""
 
 import textwrap
+from statistics import median
 
 from matplotlib.figure import Figure
 
 from nanogpt_lib.plots.style import VALIDATION, plain, visible
 
 APART = 15.0  # points between the middles of two letters, so that both can be read
-ROUNDS = 200
+ROUNDS = 200  # of moving apart, at most
 KINDS = ("#0072B2", "#A34700", "#00664A", "#7A3E65")  # dark enough for text on white: 4.5 to 1
 OTHER = "#555555"
+
+
+class Described(Figure):
+    """A picture that says what it shows: a notebook keeps the sentence beside it, as text."""
+
+    def __init__(self, says: str, **settings):
+        super().__init__(**settings)
+        self.says = says
+
+    def __repr__(self) -> str:
+        return self.says
 
 
 def letter_map(points, symbols, groups, title="") -> Figure:
@@ -18,12 +30,16 @@ def letter_map(points, symbols, groups, title="") -> Figure:
     points: (N, 2) numbers. symbols: N strings. groups: {the name of a kind: its symbols}. Symbols
     that would cover each other are moved apart, and a thin line leads to where each belongs.
     """
-    figure = Figure(figsize=(7.5, 7.0), layout="constrained")
+    places = plain(points)
+    says = "; ".join(
+        f"{name} {where([p for p, s in zip(places, symbols, strict=True) if s in members], places)}"
+        for name, members in groups.items()
+    )
+    figure = Described(f"{title}: {says}.", figsize=(7.5, 7.0), layout="constrained")
     axes = figure.subplots()
     colour_of = {
         symbol: KINDS[i] for i, members in enumerate(groups.values()) for symbol in members
     }
-    places = plain(points)
     xs, ys = zip(*places, strict=True)
     axes.set_xlim(*wider(xs))
     axes.set_ylim(*wider(ys))
@@ -53,6 +69,18 @@ def letter_map(points, symbols, groups, title="") -> Figure:
     axes.spines[:].set_color("#dddddd")
     axes.set_title(title, loc="left", fontweight="bold")
     return figure
+
+
+def where(some, places) -> str:
+    """In which part of the picture some of the places lie: by their median."""
+    words = []
+    for axis, (low, high) in enumerate((("left", "right"), ("bottom", "top"))):
+        values = [place[axis] for place in places]
+        least, most = min(values), max(values)
+        part = (median(place[axis] for place in some) - least) / (most - least or 1.0)
+        words.append(low if part < 1 / 3 else high if part > 2 / 3 else "middle")
+    across, up = words
+    return "in the middle" if across == up == "middle" else f"at the {up} {across}"
 
 
 def wider(values, part=0.06) -> tuple[float, float]:
@@ -87,7 +115,13 @@ def copied_texts(samples, title="", most=60, width=56, lines=4) -> Figure:
     samples: {name: (the text, for each of its characters the length of its copy, and the length
     up to which a copy may be chance)}; below each other. Copies up to chance stay white.
     """
-    figure = Figure(figsize=(9, 0.4 + len(samples) * 0.26 * (lines + 1.3)), layout="constrained")
+    says = [
+        f"{name}: {sum(n > chance for n in lengths)} of {len(text)} characters, the longest copy "
+        f"{max(lengths, default=0)}"
+        for name, (text, lengths, chance) in samples.items()
+    ]
+    size = (9, 0.4 + len(samples) * 0.26 * (lines + 1.3))
+    figure = Described(f"{title}. {'; '.join(says)}.", figsize=size, layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     rows = figure.subplots(len(samples), 1, squeeze=False)[:, 0]
     for axes, (name, (text, lengths, chance)) in zip(rows, samples.items(), strict=True):

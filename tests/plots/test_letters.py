@@ -19,6 +19,7 @@ def test_every_symbol_is_on_the_map_in_the_colour_of_its_kind():
     assert texts.keys() == {"a", "A", "\u21b5", r"\$"}
     assert texts["a"].get_color() != texts["A"].get_color() != texts["\u21b5"].get_color()
     assert texts["A"].xy == (1, 0)
+    assert repr(figure) == "Map: small at the bottom left; large at the bottom middle."
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["small", "large"]
 
 
@@ -55,7 +56,12 @@ def test_a_text_that_is_wrapped_loses_no_character(text, width):
 
 def test_only_copies_longer_than_chance_are_coloured():
     samples = {"one": ("abcd", [2, 2, 9, 9], 5), "none": ("abcd", [5, 5, 5, 5], 5)}
-    first, second = copied_texts(samples, most=10).axes
+    figure = copied_texts(samples, "Copied", most=10)
+    assert repr(figure) == (
+        "Copied. one: 2 of 4 characters, the longest copy 9; "
+        "none: 0 of 4 characters, the longest copy 5."
+    )
+    first, second = figure.axes
     assert (len(first.collections), len(second.collections)) == (2, 0)
     assert [text.get_text() for text in first.texts] == list("abcd")
     assert first.get_title(loc="left") == "one"
