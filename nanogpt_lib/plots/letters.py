@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from nanogpt_lib.plots.style import VALIDATION, plain, visible
 
-APART = 15.0  # points between the middles of two letters, so that both can be read
+APART = 17.0  # points between the middles of two letters, so that both can be read
 ROUNDS = 200  # of moving apart, at most
 KINDS = ("#0072B2", "#A34700", "#00664A", "#7A3E65")  # dark enough for text on white: 4.5 to 1
 OTHER = "#555555"
@@ -35,7 +35,7 @@ def letter_map(points, symbols, groups, title="") -> Figure:
         f"{name} {where([p for p, s in zip(places, symbols, strict=True) if s in members], places)}"
         for name, members in groups.items()
     )
-    figure = Described(f"{title}: {says}.", figsize=(7.5, 7.0), layout="constrained")
+    figure = Described(f"{title}: {says}.", figsize=(6.2, 6.2), layout="constrained")
     axes = figure.subplots()
     colour_of = {
         symbol: KINDS[i] for i, members in enumerate(groups.values()) for symbol in members
@@ -58,7 +58,7 @@ def letter_map(points, symbols, groups, title="") -> Figure:
             textcoords="offset points",
             ha="center",
             va="center",
-            fontsize=12,
+            fontsize=14,
             color=colour,
             arrowprops=line if max(map(abs, away)) > APART / 2 else None,
         )
@@ -109,7 +109,7 @@ def pushed_apart(places: list[tuple[float, float]]) -> list[tuple[float, float]]
     return [(x, y) for x, y in moved]
 
 
-def copied_texts(samples, title="", most=60, width=56, lines=4) -> Figure:
+def copied_texts(samples, title="", most=60, width=40, lines=6) -> Figure:
     """Texts whose characters are coloured where they were copied; a stronger colour, a longer copy.
 
     samples: {name: (the text, for each of its characters the length of its copy, and the length
@@ -120,7 +120,7 @@ def copied_texts(samples, title="", most=60, width=56, lines=4) -> Figure:
         f"{max(lengths, default=0)}"
         for name, (text, lengths, chance) in samples.items()
     ]
-    size = (9, 0.4 + len(samples) * 0.26 * (lines + 1.3))
+    size = (6.4, 0.4 + len(samples) * 0.27 * (lines + 1.3))  # letters that a telephone can show
     figure = Described(f"{title}. {'; '.join(says)}.", figsize=size, layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     rows = figure.subplots(len(samples), 1, squeeze=False)[:, 0]
@@ -140,7 +140,7 @@ def copied_texts(samples, title="", most=60, width=56, lines=4) -> Figure:
                 ha="center",
                 va="center",
                 family="monospace",
-                fontsize=13.5,
+                fontsize=14.5,
             )
     return figure
 
