@@ -57,6 +57,7 @@ class TextData(Form):
     name: Name
     sha256: Sha256
     val_tokens: Tokens
+    val_characters: Tokens | None = None  # None: each token is a character, or nobody counted
     copied: Annotated[float, Field(ge=0, le=1)] | None = None  # see `texts.copied_share`
 
 

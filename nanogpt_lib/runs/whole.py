@@ -15,7 +15,6 @@ from urllib.parse import quote, unquote_to_bytes
 import torch
 
 from nanogpt_lib.checks import TextError, check_length, whole_number
-from nanogpt_lib.corpus import fingerprint, load_corpus
 from nanogpt_lib.machine import lock
 from nanogpt_lib.machine.device import Compute, pick_compute
 from nanogpt_lib.machine.files import PART, make_folder, whole_file
@@ -34,7 +33,8 @@ from nanogpt_lib.runs.callbacks import (
     WriteSample,
 )
 from nanogpt_lib.runs.presets import Preset, smaller
-from nanogpt_lib.runs.texts import Data, prepare
+from nanogpt_lib.runs.texts import Data, prepare, text_of
+from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import Run, TrainConfig, evaluate, new_run, train
 
 CURVE = "loss.png"
@@ -95,6 +95,8 @@ def train_preset(
     command: str | None = None,
     copy_to: Path | None = None,
     data: Data | None = None,
+    tokenizer: str | None = None,
+    vocab: int | None = None,
 ) -> Outcome:
     """Trains a preset from scratch.
 
@@ -102,6 +104,7 @@ def train_preset(
     `runs_dir()` if not given. compute: chosen here if not given. callbacks: additional ones, called
     after the usual ones. command: how the run was started, for its record. copy_to: a folder that
     gets a copy of the run at each evaluation. data: the text, if `prepare` has read it already.
+    tokenizer, vocab: "char" or "bpe", and for "bpe" the number of tokens; as for `prepare`.
     Raises checks.TextError if the text is too short.
     """
     if folder and holds_a_run(folder):
@@ -110,7 +113,7 @@ def train_preset(
         )
     if copy_to and (Path(copy_to) / checkpoint.LAST).exists():
         raise FileExistsError(f"{copy_to} holds a run already: name another folder for the copy")
-    data = data or prepare(text, max_symbols=max_symbols)
+    data = data or prepare(text, max_symbols=max_symbols, kind=tokenizer, vocab=vocab)
     check_context_of(preset, data)
     size = replace(preset.model, vocab_size=data.tokenizer.vocab_size)
     compute = compute or pick_compute(width=size.n_embd)
@@ -171,7 +174,7 @@ def restored(folder: Path, device: str, text: str | None, more: int) -> tuple[Ru
     path = text or unquoted(about.get("text"))
     if text is None and path and not Path(path).exists():
         raise TextError(f"{path}, this run's text, is not there: give its new place with --text")
-    if fingerprint(load_corpus(path)) != about["sha256"]:
+    if text_of(path) != about["sha256"]:
         raise TextError(
             f"{path or 'Tiny Shakespeare'} is not the text that this run began with; give that one "
             "with --text FILE, or start a new run"
@@ -225,12 +228,13 @@ def carry_on(folder: Path, run: Run, data: Data, first: dict, callbacks) -> Outc
     first: the first line of the run's record. It is part of each checkpoint, too.
     """
     about = {"preset": first["preset"], "sha256": data.fingerprint, "run": first}
+    per_token = None if isinstance(data.tokenizer, CharTokenizer) else data.characters_per_token
     usual = (
         WriteSample(data.tokenizer),
         Checkpoints(folder, data.tokenizer, about | {"text": quoted(data.path)}),
         KeepRecord(folder / record.RECORD, first),
         TimeBudget(),
-        Progress(data.rungs),
+        Progress(data.rungs, characters_per_token=per_token),
     )
     try:
         train(run, (*usual, *callbacks))
