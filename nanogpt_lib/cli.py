@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nanogpt_lib import __version__
 from nanogpt_lib.machine.paths import command_line, program, runs_dir, way_to_the_course
+from nanogpt_lib.machine.processes import rank
 from nanogpt_lib.machine.terminal import harmless
 
 BEGAN = time.perf_counter()  # `--minutes` counts from here; this clock never jumps
@@ -326,6 +327,7 @@ def run_train(args) -> int:
     from functools import partial
 
     from nanogpt_lib.checks import above_zero
+    from nanogpt_lib.machine import processes
     from nanogpt_lib.machine.device import pick_compute
     from nanogpt_lib.runs.pace import fit_to_time
     from nanogpt_lib.runs.presets import get_preset, with_steps
@@ -337,6 +339,7 @@ def run_train(args) -> int:
     data = None
     tokens = {"kind": args.tokenizer, "vocab": args.vocab, "max_symbols": args.max_symbols}
     if args.minutes is not None:
+        processes.check_alone("--minutes")
         above_zero(args.minutes, "minutes")
         data = prepare(args.text, **tokens)
         check_context_of(preset, data)  # before anything is measured, which takes a while
@@ -407,6 +410,8 @@ def tell(result) -> int:
     from nanogpt_lib.runs.wording import in_bits
     from nanogpt_lib.sampling import generate
 
+    if rank():
+        return 0
     folder, run = result.folder, result.run
     text = record.read(folder).about["text"]
     shakespeare = text["name"] == "Tiny Shakespeare"
@@ -599,7 +604,10 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv=None) -> int:
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed, as by `>&-`: a file would take its place
+        follows = rank() and name == "stdout"  # of several processes the first one speaks
+        if (
+            follows or getattr(sys, name) is None
+        ):  # closed, as by `>&-`: a file would take its place
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):  # Windows' default fails on most of the world's letters
         if isinstance(stream, io.TextIOWrapper):

@@ -116,10 +116,11 @@ def check_kind(kind: str, vocab: int | None, max_symbols: int | None) -> None:
     one_of(kind, "tokenizer", "char", "bpe")
     if kind == "char" and vocab is not None:
         raise ValueError(
-            "vocab is for pieces of words (--tokenizer bpe). For fewer characters use max_symbols"
+            "vocab must go with --tokenizer bpe: it counts pieces of words. For fewer characters "
+            "use max_symbols"
         )
     if kind == "bpe" and max_symbols is not None:
-        raise ValueError("max_symbols is for characters: pieces of words take vocab")
+        raise ValueError("max_symbols must go with --tokenizer char: pieces of words take vocab")
 
 
 def from_tokens(folder: Path, tokenizer=None, kind: str | None = None, size=None) -> Data:

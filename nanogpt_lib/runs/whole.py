@@ -15,9 +15,10 @@ from urllib.parse import quote, unquote_to_bytes
 import torch
 
 from nanogpt_lib.checks import TextError, check_length, whole_number
-from nanogpt_lib.machine import lock
+from nanogpt_lib.machine import lock, processes
 from nanogpt_lib.machine.device import Compute, pick_compute
 from nanogpt_lib.machine.files import PART, make_folder, whole_file
+from nanogpt_lib.machine.gradients import compiled
 from nanogpt_lib.machine.host import peak_memory_gib
 from nanogpt_lib.machine.paths import command_line, program, runs_dir
 from nanogpt_lib.milestones import Verdict, verdict
@@ -113,6 +114,7 @@ def train_preset(
         )
     if copy_to and (Path(copy_to) / checkpoint.LAST).exists():
         raise FileExistsError(f"{copy_to} holds a run already: name another folder for the copy")
+    processes.take_gpu()
     data = data or prepare(text, max_symbols=max_symbols, kind=tokenizer, vocab=vocab)
     check_context_of(preset, data)
     size = replace(preset.model, vocab_size=data.tokenizer.vocab_size)
@@ -120,8 +122,11 @@ def train_preset(
     torch.manual_seed(preset.train.seed)
     with memory.told(size, compute.device):
         run = new_run(GPT(size), data.train_ids, data.val_ids, preset.train, compute)
+        if processes.rank():
+            return follow(run, data)
         folder = new_folder(runs_dir(), preset.name) if folder is None else Path(folder)
-        first = record.first_line(run, preset.name, command, data.about, data.rungs)
+        several = {"processes": processes.ranks()} if processes.ranks() > 1 else {}
+        first = record.first_line(run, preset.name, command, data.about, data.rungs, **several)
         try:
             return carry_on(folder, run, data, first, copying(folder, copy_to, callbacks))
         finally:
@@ -150,6 +155,10 @@ def resume(
     folder = Path(folder)
     if not folder.is_dir():
         checkpoint.load_last(folder)  # raises CheckpointError
+    processes.take_gpu()
+    if processes.rank():
+        run, data, _ = restored(folder, device, text, more_steps)
+        return follow(run, data)
     lock.claim(folder)  # nobody else may write there from now on
     try:
         run, data, first = restored(folder, device, text, more_steps)
@@ -222,6 +231,20 @@ def copying(folder: Path, copy_to: Path | None, callbacks) -> tuple:
     return (*callbacks, CopyTo(folder, copy_to)) if copy_to else tuple(callbacks)
 
 
+def together(run: Run):
+    """`processes.together`, with the model compiled before, if it is to be."""
+    if run.config.compile and processes.ranks() > 1:
+        run.forward = compiled(run)
+    return processes.together(run)
+
+
+def follow(run: Run, data: Data) -> Outcome:
+    """Trains as one of several processes that does not write anything."""
+    with together(run):
+        train(run, [TimeBudget()])
+    return Outcome(Path(), run, None, verdict(run.history, data.copied), data.rungs)
+
+
 def carry_on(folder: Path, run: Run, data: Data, first: dict, callbacks) -> Outcome:
     """Trains with the usual callbacks and these, draws the curve and judges the run.
 
@@ -237,7 +260,8 @@ def carry_on(folder: Path, run: Run, data: Data, first: dict, callbacks) -> Outc
         Progress(data.rungs, characters_per_token=per_token),
     )
     try:
-        train(run, (*usual, *callbacks))
+        with together(run):
+            train(run, (*usual, *callbacks))
     except KeyboardInterrupt:
         if holds_a_run(folder):
             again = command_line(program(), "resume", folder)

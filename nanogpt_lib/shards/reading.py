@@ -1,7 +1,7 @@
 """Texts of any size, block by block: no more than a few blocks are in memory at once.
 
-A block ends where no piece of `bpe.PIECE` is torn, so the tokens of the blocks, one after another,
-are the tokens of the whole text.
+A block ends where no piece of `bpe.PIECE` or of GPT-2 is torn. So the tokens of the blocks, one
+after another, are the tokens of the whole text.
 """
 
 import codecs
@@ -21,7 +21,6 @@ from nanogpt_lib.shakespeare.encodings import start_of_another_kind, way_out
 BLOCK = 2**20  # characters, about
 MOST_BLOCKS = 16  # a single piece that is longer than so many blocks is cut all the same
 DOCUMENT = "<|endoftext|>"  # GPT-2's mark between two documents
-BLANKS = "".join(map(chr, range(33))) + "\x7f"  # those of `bpe.PIECE`
 
 
 @dataclass
@@ -129,22 +128,25 @@ def wrong(path: Path, file, read: int, error: UnicodeDecodeError) -> str:
 def cut(text: str, mark: str) -> tuple[int, bool]:
     """Where a text may be cut although it goes on, as late as possible; 0 if nowhere.
 
-    Also says whether a document ends there.
+    It is cut before blanks, never behind them: GPT-2's pieces depend on what follows a blank. Also
+    says whether a document ends there.
     """
-    last = text.rfind(mark) if mark else -1
+    last = text.rfind(mark + "\n") if mark else -1
     if last >= 0:
-        rest = text[last + len(mark) :]
-        blanks = len(rest) - len(rest.lstrip(BLANKS))
-        if rest[:1] == "\n" and blanks < len(rest):
-            return last + len(mark) + blanks, True
-    end = len(text.rstrip(BLANKS))
-    while (end := text.rfind("\n", 0, end)) >= 0:
-        if text[end + 1] not in BLANKS:  # a run of blanks ends, and a word or a mark begins
-            return end + 1, False
+        return last + len(mark), True
+    end = len(text)
+    while (end := text.rfind("\n", 1, end)) > 0:
+        if not is_blank(text[end - 1]):
+            return end, False
     start = 0
     for piece in PIECE.finditer(text):  # one long line: its last piece may go on
-        start = piece.start()
+        if piece.start() and not is_blank(text[piece.start() - 1]):
+            start = piece.start()
     return start, False
+
+
+def is_blank(character: str) -> bool:
+    return character <= " " or character == "\x7f" or character.isspace()
 
 
 def keep_standard_input(path: Path) -> Path:

@@ -252,7 +252,7 @@ def test_a_document_is_whole_in_one_split(written):
     _, folder = written("".join(documents))
     found = mapped.load(folder)
     train_text, val_text = map(found.tokenizer.decode, (found.train_ids, found.val_ids))
-    assert train_text.endswith("<|endoftext|>\n") and val_text.startswith("Story ")
+    assert train_text.endswith("<|endoftext|>") and val_text.startswith("\nStory ")
     assert train_text + val_text == "".join(documents)
     assert 0.05 < len(val_text) / len(train_text + val_text) <= 0.1
 
