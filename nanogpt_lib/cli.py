@@ -82,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_text(train)
     add_device(train)
     train.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
-    train.add_argument("--preset", help="smoke, pocket (the default), laptop or workshop")
+    train.add_argument("--preset", help="smoke, pocket (the default), laptop, workshop or gpt2")
     train.add_argument(
         "--minutes", type=float, help="train for this time (default preset: the best for it)"
     )
@@ -194,7 +194,9 @@ def k_or_all(word: str) -> int | None:
 
 def add_tokenizer(parser):
     parser.add_argument(
-        "--tokenizer", choices=("char", "bpe"), help="characters (the default) or pieces of words"
+        "--tokenizer",
+        metavar="char|bpe|FILE",
+        help="characters (the default), pieces of words, or a file of GPT-2's merges, vocab.bpe",
     )
     parser.add_argument("--vocab", type=int, help="number of pieces of words (1,024)")
     parser.add_argument("--max-symbols", type=int, help="largest number of distinct characters")

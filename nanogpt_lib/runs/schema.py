@@ -173,6 +173,13 @@ class BytePairs(Form):
     merges: Annotated[list[tuple[Size | Literal[0], Size | Literal[0]]], Field(max_length=10**6)]
 
 
+class GPT2Pairs(Form):
+    """A `GPT2Tokenizer` as plain data."""
+
+    type: Literal["gpt2"]
+    merges: Annotated[list[tuple[Size | Literal[0], Size | Literal[0]]], Field(max_length=10**6)]
+
+
 class Header(Form):
     """What stands beside the tensors of a checkpoint; see `checkpoint.snapshot`."""
 
@@ -182,7 +189,7 @@ class Header(Form):
     family: Name
     model_config_: dict[Name, Any] = Field(alias="model_config")
     train_config: Training
-    tokenizer: Annotated[Characters | BytePairs, Field(discriminator="type")]
+    tokenizer: Annotated[Characters | BytePairs | GPT2Pairs, Field(discriminator="type")]
     about: dict[Name, Any]
     step: Steps
     seconds: Seconds

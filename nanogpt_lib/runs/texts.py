@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from nanogpt_lib.bpe import BPETokenizer
-from nanogpt_lib.checks import MOST_COPIED, TextError, check_length, copied_in_words, one_of
+from nanogpt_lib.checks import MOST_COPIED, TextError, check_length, copied_in_words
 from nanogpt_lib.corpus import fingerprint, load_corpus, split
 from nanogpt_lib.machine.terminal import harmless
 from nanogpt_lib.ngram import counts_of, keys, ladder
@@ -66,8 +66,8 @@ def prepare(
     """Loads a text, makes its tokenizer (unless you give one), encodes, splits and counts it.
 
     path: a text, or a folder of tokens that `nanogpt data` made: it is mapped, and nothing in it is
-    made or counted again. kind: "char", or "bpe" for `vocab` pieces of words, learnt from the
-    training part.
+    made or counted again. kind: "char", "bpe" for `vocab` pieces of words, learnt from the training
+    part, or a file of GPT-2's merges.
 
     first: the first line of the record of a run on this text, which holds what was counted. If
     much of the validation text stands in the training text, it says so.
@@ -105,6 +105,8 @@ def learnt(text: str, kind: str, vocab: int | None, max_symbols: int | None):
     check_kind(kind, vocab, max_symbols)
     if kind == "char":
         return CharTokenizer.train(text, max_symbols)
+    if kind != "bpe":
+        return vocabulary.learner(kind, None, None).learn()
     wanted = vocab or vocabulary.VOCAB
     tokenizer = vocabulary.FastBPE(BPETokenizer.train(split(text)[0], wanted).merges)
     vocabulary.tell(wanted, tokenizer.vocab_size)
@@ -113,13 +115,14 @@ def learnt(text: str, kind: str, vocab: int | None, max_symbols: int | None):
 
 def check_kind(kind: str, vocab: int | None, max_symbols: int | None) -> None:
     """Raises ValueError for settings of a tokenizer that do not belong together."""
-    one_of(kind, "tokenizer", "char", "bpe")
-    if kind == "char" and vocab is not None:
+    if kind not in ("char", "bpe"):  # a file of merges
+        vocabulary.learner(kind, None, None)
+    if kind != "bpe" and vocab is not None:
         raise ValueError(
             "vocab must go with --tokenizer bpe: it counts pieces of words. For fewer characters "
             "use max_symbols"
         )
-    if kind == "bpe" and max_symbols is not None:
+    if kind != "char" and max_symbols is not None:
         raise ValueError("max_symbols must go with --tokenizer char: pieces of words take vocab")
 
 

@@ -13,16 +13,37 @@ import numpy as np
 
 from nanogpt_lib.bpe import BYTES, PIECE, BPETokenizer
 from nanogpt_lib.checks import check_cap, check_max_symbols
+from nanogpt_lib.shards.gpt2 import GPT2Tokenizer
 from nanogpt_lib.tokenizer import MAX_SYMBOLS, UNKNOWN, CharTokenizer
 
 Tokenizer = CharTokenizer | BPETokenizer
-TOKENIZERS: dict[str, type[CharTokenizer] | type[BPETokenizer]]
-TOKENIZERS = {"char": CharTokenizer, "bpe": BPETokenizer}  # by what their data calls them
+TOKENIZERS: dict[str, type[CharTokenizer] | type[BPETokenizer]]  # by what their data calls them
+TOKENIZERS = {"char": CharTokenizer, "bpe": BPETokenizer, "gpt2": GPT2Tokenizer}
 
 VOCAB = 1024  # tokens of a `bpe` vocabulary if nobody says how many
 CODES = 0x110000  # Unicode's code points
 MOST_PIECES = 500_000  # distinct pieces that are counted, and whose ids are kept: 0.1 GB
 LETTERS = [chr(0x4E00 + value) for value in range(BYTES)]  # one for each byte
+
+
+class Ready:
+    """Learns nothing: the tokenizer is there already, such as GPT-2's from its file of merges."""
+
+    def __init__(self, made: Tokenizer):
+        self.made = made
+
+    def add(self, text: str) -> None:
+        pass
+
+    def learn(self) -> Tokenizer:
+        return self.made
+
+
+def learner(kind: str, vocab: int | None, max_symbols: int | None) -> "Characters | Pieces | Ready":
+    """What learns the tokenizer that is meant: "char", "bpe", or a file of GPT-2's merges."""
+    if kind == "char":
+        return Characters(max_symbols)
+    return Pieces(vocab or VOCAB) if kind == "bpe" else Ready(GPT2Tokenizer.from_file(kind))
 
 
 def codes(text: str) -> np.ndarray:
@@ -108,6 +129,8 @@ class FastBPE(BPETokenizer):
 def encoder(tokenizer: Tokenizer) -> Callable[[str], np.ndarray]:
     """A function from a block to its ids, in the type of `kind`. Equal to `tokenizer.encode`."""
     dtype = kind(tokenizer.vocab_size)
+    if isinstance(tokenizer, GPT2Tokenizer):
+        return lambda text: np.array(tokenizer.encode(text), dtype=dtype)
     if isinstance(tokenizer, BPETokenizer):
         fast = FastBPE(tokenizer.merges)
         return lambda text: np.array(fast.encode(text), dtype=dtype)

@@ -36,7 +36,7 @@ from nanogpt_lib.shards.reading import (
     keep_standard_input,
     size_of,
 )
-from nanogpt_lib.shards.vocabulary import Characters, Pieces, encoder, kind
+from nanogpt_lib.shards.vocabulary import Pieces, encoder, kind
 
 UNFINISHED = "unfinished.json"  # what a call that goes on needs to know
 STDIN = "stdin.txt"
@@ -82,7 +82,8 @@ def write(
 ) -> dict:
     """Writes texts as tokens into a folder; returns what `tokens.json` says.
 
-    names: files, folders of files, or "-" for the standard input. tokenizer: "char" or "bpe".
+    names: files, folders of files, or "-" for the standard input. tokenizer: "char", "bpe", or a
+    file of GPT-2's merges.
     vocab: number of tokens for "bpe" (1,024). max_symbols: as for `CharTokenizer.train`. count:
     from both splits, mapped, and the tokenizer to what `tokens.json` has to say besides, as
     `runs.texts.counted`. processes: how many of them turn text into ids.
@@ -96,7 +97,7 @@ def write(
     folder, names = Path(folder), [str(name) for name in names]
     if (folder / mapped.ABOUT).exists():
         raise FileExistsError(f"{folder} holds tokens already: train on it, or name another folder")
-    wanted = {"tokenizer": tokenizer, "vocab": vocab, "max_symbols": max_symbols}
+    wanted = {"kind": tokenizer, "vocab": vocab, "max_symbols": max_symbols}
     job = Job([n if n == "-" else str(Path(n).resolve()) for n in names], wanted)
     files = [] if names == ["-"] else files_of(names)
     size_of(files)  # before the folder is made
@@ -145,13 +146,10 @@ def begun(folder: Path, job: Job) -> Job | None:
 def first_look(folder: Path, job: Job, files: list[Path]) -> Job:
     """Hashes the text, and learns its vocabulary."""
     total, sha = size_of(files), hashlib.sha256()
-    want = job.wanted
-    learner: Pieces | Characters
-    if want["tokenizer"] == "bpe":
-        learner = Pieces(want["vocab"] or vocabulary.VOCAB)
-        every, last = max(1, round(total / SAMPLE)), total * (1 - VAL_SHARE)
-    else:  # every character needs its symbol
-        learner, every, last = Characters(want["max_symbols"]), 1, total
+    learner = vocabulary.learner(**job.wanted)
+    every, last = 1, total  # every character needs its symbol
+    if isinstance(learner, Pieces):
+        every, last = max(1, round(total / SAMPLE)), round(total * (1 - VAL_SHARE))
     with bar("reading", total) as shown:
         for i, block in enumerate(blocks(files, block_size(total))):
             sha.update(block.text.encode())
