@@ -138,7 +138,7 @@ def evaluate(
     x, y = ids[: n * T].view(n, T), ids[1 : n * T + 1].view(n, T)  # y one token later
     wanted = n if n_batches is None else n_batches * batch_size  # windows to look at
     if wanted < n:
-        chosen = torch.linspace(0, n - 1, wanted).long().to(ids.device)
+        chosen = torch.linspace(0, n - 1, wanted).long().clamp(max=n - 1).to(ids.device)
         x, y = x[chosen], y[chosen]  # (wanted, T)
     device = compute.device if compute else ids.device
     at_once = math.ceil(batch_size / parts(model.config, batch_size, device))
