@@ -22,6 +22,7 @@ from torch import distributed
 
 from benchmarks.bench import Table, ratio
 from nanogpt_lib.batches import BatchSampler
+from nanogpt_lib.beyond.scale import ring_seconds
 from nanogpt_lib.machine import processes
 from nanogpt_lib.machine.device import pick_compute
 from nanogpt_lib.machine.host import peak_memory_gib
@@ -128,15 +129,6 @@ def seconds_of(work, times: int) -> float:
     return median(taken)
 
 
-def ring(n: int, bytes_: float, bandwidth: float) -> float:
-    """Seconds in which n processes in a ring add up so many bytes that each of them holds.
-
-    Each sends 2 (n - 1) / n of them: once round to add, once round to tell. Source: Patarasuk &
-    Yuan 2009, "Bandwidth optimal all-reduce algorithms for clusters of workstations".
-    """
-    return 2 * (n - 1) / n * bytes_ / bandwidth
-
-
 def flops_per_token(size: GPTConfig) -> float:
     """Multiplications and additions to train on a token: 6 a weight, and attention's own."""
     C = size.n_embd
@@ -163,7 +155,7 @@ def on_paper() -> list[str]:
         for gpus in (1, 8, 64):
             compute = flops_per_token(size) * BATCH / gpus / (FLOPS * REACHED)
             bandwidth = INSIDE if gpus <= IN_A_MACHINE else OUTSIDE
-            averaging = ring(gpus, 4 * n, bandwidth)
+            averaging = ring_seconds(gpus, 4 * n, bandwidth)
             days = 20 * n / BATCH * (compute + averaging) / 86_400
             lines.append(
                 f"{name:5}  {gpus:4}  {1e3 * compute:10,.0f}  {1e3 * averaging:12.1f}  "

@@ -159,7 +159,8 @@ def counted(train_ids, val_ids, tokenizer) -> dict:
     looked for.
     """
     check_length(train_ids, val_ids, block_size=1)
-    say("Counting what follows what, for the baselines ...")
+    if len(train_ids) > LONG:
+        say("Counting what follows what, for the baselines ...")
     seen = min(len(train_ids), MOST_COUNTED)
     rungs = rungs_of(train_ids[:seen], val_ids, tokenizer)
     more: dict = {"ladder": rungs, "ladder_tokens": seen}

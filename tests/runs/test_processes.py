@@ -172,6 +172,11 @@ def test_two_processes_have_the_curve_of_one_and_any_number_resumes_it(alone, tm
     assert said.count("Finished after 12 steps") == 1  # one of them speaks
     assert history(folder) != [] and alike(history(folder), history(alone))
     assert record.read(folder).about["processes"] == 2
+    # One process that computes the same two halves adds up the same numbers in the same order.
+    halves = tmp_path / "halves"
+    command = [sys.executable, "-m", "nanogpt_lib", *map(str, SHORT), "--grad-accum", "2"]
+    subprocess.run([*command, "--out", str(halves)], check=True, capture_output=True)
+    assert history(folder) == history(halves)
     one = resume(alone, more_steps=3).run
     other = several(4, "-m", "nanogpt_lib", "resume", folder, "--more-steps", 3)
     errors = other.communicate()[1]
