@@ -59,15 +59,15 @@ class BPETokenizer:
         return self._id_of_bytes[both]
 
     @classmethod
-    def train(cls, text: str, vocab_size: int) -> "BPETokenizer":
+    def train(cls, text: str | Counter, vocab_size: int) -> "BPETokenizer":
         """Merges the most frequent pair of a text until there are `vocab_size` tokens.
 
-        If pairs are equally frequent, the one with the lower ids is merged. Training ends early
-        if no pair occurs twice. Raises ValueError if vocab_size is below 256, if the text is
-        empty, or if it holds halves of characters.
+        text: or how often each of its pieces occurs. If pairs are equally frequent, the one with
+        the lower ids is merged. Training ends early if no pair occurs twice. Raises ValueError if
+        vocab_size is below 256, if the text is empty, or if it holds halves of characters.
         """
         check_pieces(text, vocab_size, BYTES)
-        pieces = Counter(PIECE.findall(whole(text)))
+        pieces = text if isinstance(text, Counter) else Counter(PIECE.findall(whole(text)))
         words = [list(piece.encode()) for piece in pieces]  # each as ids, at first its bytes
         times = list(pieces.values())
         count: Counter[tuple] = Counter()  # how often each pair occurs in the text

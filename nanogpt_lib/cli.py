@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nanogpt_lib import __version__
 from nanogpt_lib.machine.paths import command_line, program, runs_dir, way_to_the_course
+from nanogpt_lib.machine.processes import rank
 from nanogpt_lib.machine.terminal import harmless
 
 BEGAN = time.perf_counter()  # `--minutes` counts from here; this clock never jumps
@@ -65,14 +66,23 @@ def build_parser() -> argparse.ArgumentParser:
         "options", nargs="*", help="for JupyterLab, after two dashes: nanogpt lab -- --no-browser"
     )
 
-    data = command(run_data, "fetch Tiny Shakespeare, or look at a text of your own")
+    data = command(run_data, "fetch Tiny Shakespeare, look at a text, or make tokens of large ones")
     add_text(data)
+    data.epilog = (
+        "With --to, texts of any size become a folder of tokens in little memory. Train on it with "
+        "nanogpt train --text DIR. If you stop it, the same command goes on."
+    )
+    data.add_argument(
+        "texts", nargs="*", metavar="TEXT", help="files, folders of files, or - for standard input"
+    )
+    data.add_argument("--to", type=Path, metavar="DIR", help="the folder for the tokens, a new one")
+    add_tokenizer(data)
 
     train = command(run_train, "train a preset from scratch, in a new run folder")
     add_text(train)
     add_device(train)
     train.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
-    train.add_argument("--preset", help="smoke, pocket (the default), laptop or workshop")
+    train.add_argument("--preset", help="smoke, pocket (the default), laptop, workshop or gpt2")
     train.add_argument(
         "--minutes", type=float, help="train for this time (default preset: the best for it)"
     )
@@ -87,7 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--eval-interval", type=int, help="steps between later evaluations")
     train.add_argument("--seed", type=int, help="seed for weights and batches")
     train.add_argument("--compile", action="store_true", help="use torch.compile if it works here")
-    train.add_argument("--max-symbols", type=int, help="largest number of distinct characters")
+    add_tokenizer(train)
     add_copy(train)
 
     resume = command(run_resume, "continue an interrupted run exactly where it stopped")
@@ -182,7 +192,17 @@ def k_or_all(word: str) -> int | None:
         raise argparse.ArgumentTypeError(f"give a whole number or all, not {word!r}") from None
 
 
-def add_text(parser, help="a UTF-8 text file instead of Tiny Shakespeare"):
+def add_tokenizer(parser):
+    parser.add_argument(
+        "--tokenizer",
+        metavar="char|bpe|FILE",
+        help="characters (the default), pieces of words, or a file of GPT-2's merges, vocab.bpe",
+    )
+    parser.add_argument("--vocab", type=int, help="number of pieces of words (1,024)")
+    parser.add_argument("--max-symbols", type=int, help="largest number of distinct characters")
+
+
+def add_text(parser, help="a UTF-8 text instead of Tiny Shakespeare, or a folder of tokens"):
     parser.add_argument("--text", metavar="FILE", help=help)
 
 
@@ -251,19 +271,55 @@ def run_lab(args) -> int:
 def run_data(args) -> int:
     from nanogpt_lib.machine.paths import data_dir
     from nanogpt_lib.runs.texts import prepare
-    from nanogpt_lib.shakespeare import FILE_NAME
+    from nanogpt_lib.shakespeare import FILE_NAME, fetch
+    from nanogpt_lib.tokenizer import CharTokenizer
 
-    data = prepare(args.text)
-    if args.text is None:
+    texts = args.texts or [args.text] * (args.text is not None)
+    if args.text and args.texts:
+        raise ValueError("name the text once, with --text or without")
+    if args.to:
+        if not texts:
+            fetch.tiny_shakespeare()
+        return make_tokens(texts or [data_dir() / FILE_NAME], args)
+    if len(texts) > 1 or texts == ["-"]:
+        raise ValueError("several texts, or -, become tokens: name a new folder for them with --to")
+    text = texts[0] if texts else None
+    settings = {"kind": args.tokenizer, "vocab": args.vocab, "max_symbols": args.max_symbols}
+    data = prepare(text, **settings)
+    if text is None:
         print(f"Tiny Shakespeare is at {data_dir() / FILE_NAME}, and its sha256 is correct.")
-    about = data.about
-    print(f"{about['train_tokens']:,} characters to train on, {about['val_tokens']:,} to validate;")
-    print(f"{data.tokenizer.vocab_size} distinct: {data.tokenizer.symbols!r}")
+    about, unit = data.about, "character"
+    if not isinstance(data.tokenizer, CharTokenizer):
+        unit = "token"
+    print(f"{about['train_tokens']:,} {unit}s to train on, {about['val_tokens']:,} to validate;")
+    if unit == "character":
+        print(f"{data.tokenizer.vocab_size} distinct: {data.tokenizer.symbols!r}")
+    else:
+        each = data.characters_per_token
+        print(f"{data.tokenizer.vocab_size:,} distinct, each {each:.2f} characters on average.")
     if data.copied is not None:
         print(f"{data.copied:.1%} of the validation text is in the training text, too.")
-    print("What counting alone achieves (validation loss, nats a character):")
+    print(f"What counting alone achieves (validation loss, nats a {unit}):")
     for rung in data.rungs:
         print(f"  {rung['loss']:6.3f}  {rung['name']}")
+    return 0
+
+
+def make_tokens(texts: list, args) -> int:
+    """`nanogpt data TEXT... --to DIR`."""
+    from nanogpt_lib.machine.host import cores
+    from nanogpt_lib.runs.texts import check_kind, counted
+    from nanogpt_lib.shards.writing import write
+
+    kind, vocab, symbols = args.tokenizer or "char", args.vocab, args.max_symbols
+    check_kind(kind, vocab, symbols)
+    began = time.perf_counter()
+    about = write(texts, args.to, counted, kind, vocab, symbols, processes=cores())
+    seconds = time.perf_counter() - began
+    n, tokens = about["characters"], about["train_tokens"] + about["val_tokens"]
+    print(f"{n:,} characters became {tokens:,} tokens in {seconds:,.0f} s: {args.to}")
+    print(f"{about['train_tokens']:,} to train on, {about['val_tokens']:,} to validate.")
+    print(f"Next:\n  {command_line(program(), 'train', '--text', args.to)}")
     return 0
 
 
@@ -273,6 +329,7 @@ def run_train(args) -> int:
     from functools import partial
 
     from nanogpt_lib.checks import above_zero
+    from nanogpt_lib.machine import processes
     from nanogpt_lib.machine.device import pick_compute
     from nanogpt_lib.runs.pace import fit_to_time
     from nanogpt_lib.runs.presets import get_preset, with_steps
@@ -282,9 +339,11 @@ def run_train(args) -> int:
     preset = get_preset(args.preset or "pocket")
     compute_for = partial(pick_compute, args.device, args.dtype)
     data = None
+    tokens = {"kind": args.tokenizer, "vocab": args.vocab, "max_symbols": args.max_symbols}
     if args.minutes is not None:
+        processes.check_alone("--minutes")
         above_zero(args.minutes, "minutes")
-        data = prepare(args.text, max_symbols=args.max_symbols)
+        data = prepare(args.text, **tokens)
         check_context_of(preset, data)  # before anything is measured, which takes a while
         size = {"vocab_size": data.tokenizer.vocab_size, "val_tokens": len(data.val_ids)}
         spent = time.perf_counter() - BEGAN
@@ -318,6 +377,8 @@ def run_train(args) -> int:
         command=as_typed(args),
         copy_to=args.copy_to,
         data=data,
+        tokenizer=args.tokenizer,
+        vocab=args.vocab,
     )
     return tell(result)
 
@@ -348,14 +409,23 @@ def tell(result) -> int:
     from nanogpt_lib.milestones import read_loss
     from nanogpt_lib.runs import record
     from nanogpt_lib.runs.checkpoint import load_model
+    from nanogpt_lib.runs.wording import in_bits
     from nanogpt_lib.sampling import generate
 
+    if rank():
+        return 0
     folder, run = result.folder, result.run
-    shakespeare = record.read(folder).about["text"]["name"] == "Tiny Shakespeare"
+    text = record.read(folder).about["text"]
+    shakespeare = text["name"] == "Tiny Shakespeare"
     print(f"\n{run.stopped.capitalize()} after {run.step:,} steps. {result.verdict}")
     if result.whole_val_loss is not None:
         rungs = result.rungs
-        print(f"Best checkpoint over the whole validation split: {result.whole_val_loss:.4f}.")
+        per_token = text["val_characters"] / text["val_tokens"] if "val_characters" in text else 1
+        bits = f" ({in_bits(result.whole_val_loss, per_token):.3f} bits a character)"
+        print(
+            f"Best checkpoint over the whole validation split: {result.whole_val_loss:.4f}"
+            f"{bits * (per_token > 1)}."
+        )
         if result.verdict.status != "copied":  # else a low loss is no merit
             print(read_loss(result.whole_val_loss, "val", rungs))
         model, tokenizer, _ = load_model(folder)
@@ -536,7 +606,10 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv=None) -> int:
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed, as by `>&-`: a file would take its place
+        follows = rank() and name == "stdout"  # of several processes the first one speaks
+        if (
+            follows or getattr(sys, name) is None
+        ):  # closed, as by `>&-`: a file would take its place
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):  # Windows' default fails on most of the world's letters
         if isinstance(stream, io.TextIOWrapper):

@@ -16,7 +16,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from nanogpt_lib.batches import BatchSampler
 from nanogpt_lib.checks import check_evaluation, check_run, check_training, number
-from nanogpt_lib.machine.device import Compute, check_causality, pick_compute
+from nanogpt_lib.machine.device import Compute, check_causality, near, pick_compute
 from nanogpt_lib.machine.gradients import compiled, cut, loss_of, parts, until_it_fits
 from nanogpt_lib.machine.stopsign import StopSign
 from nanogpt_lib.model import GPT
@@ -68,12 +68,13 @@ class Run:
     model: GPT
     config: TrainConfig
     compute: Compute
-    train_ids: torch.Tensor  # integers (N,) on the device
+    train_ids: torch.Tensor  # integers (N,) on the device, or mapped from a file
     val_ids: torch.Tensor
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     sampler: BatchSampler
     forward: Callable  # the model, or its compiled form
+    agree: Callable = lambda *said: said  # several processes have to; see `machine.processes`
     step: int = 0
     seconds: float = 0.0
     lr: float = 0.0  # of the latest step
@@ -128,10 +129,10 @@ def evaluate(
 ) -> float:
     """The mean loss over a text, in nats a token, without dropout.
 
-    ids: integers (N,) on the model's device. The text is cut into windows of block_size that do
-    not overlap. n_batches: None uses every token except the first; this is the headline figure.
-    A number uses that number of batches, evenly spread and the same at every call; this is the
-    quick estimate. compute: gives the precision; float32 if not given.
+    ids: integers (N,). The text is cut into windows of block_size that do not overlap. n_batches:
+    None uses every token except the first; this is the headline figure. A number uses that number
+    of batches, evenly spread and the same at every call; this is the quick estimate. compute: gives
+    device and precision; that of the ids and float32 if not given.
     """
     check_evaluation(ids, n_batches, batch_size, model.config)
     T = model.config.block_size
@@ -139,9 +140,10 @@ def evaluate(
     x, y = ids[: n * T].view(n, T), ids[1 : n * T + 1].view(n, T)  # y one token later
     wanted = n if n_batches is None else n_batches * batch_size  # windows to look at
     if wanted < n:
-        chosen = torch.linspace(0, n - 1, wanted).long().to(ids.device)
+        chosen = torch.linspace(0, n - 1, wanted).long().clamp(max=n - 1).to(ids.device)
         x, y = x[chosen], y[chosen]  # (wanted, T)
-    at_once = math.ceil(batch_size / parts(model.config, batch_size, ids.device))
+    device = compute.device if compute else ids.device
+    at_once = math.ceil(batch_size / parts(model.config, batch_size, device))
     batches = list(zip(x.split(at_once), y.split(at_once), strict=True))
     rest = ids[n * T :]  # a last, shorter window, if it has more than its first token
     if len(rest) > 1 and wanted >= n:
@@ -151,7 +153,7 @@ def evaluate(
     total, count = 0.0, 0
     for x, y in batches:
         with compute.autocast() if compute else nullcontext():
-            loss = loss_of(model, x, y)
+            loss = loss_of(model, x.to(device), y.to(device))
         total, count = total + loss.item() * y.numel(), count + y.numel()
     model.train(was_training)
     return total / count
@@ -168,18 +170,17 @@ def new_run(model, train_ids, val_ids, config: TrainConfig, compute: Compute | N
     check_run(train_ids, val_ids, model.config)
     compute = compute or pick_compute(width=model.config.n_embd)
     compute = check_causality(model.to(compute.device), compute)
-    train_ids, val_ids = train_ids.to(compute.device), val_ids.to(compute.device)
+    train_ids, val_ids = near(train_ids, compute.device), near(val_ids, compute.device)
     grad_accum = config.grad_accum or parts(model.config, config.batch_size, compute.device)
     return Run(
         model=model,
-        # A copy: the run may change it if memory or time is short.
-        config=replace(config, grad_accum=grad_accum),
+        config=replace(config, grad_accum=grad_accum),  # a copy, which the run may change
         compute=compute,
         train_ids=train_ids,
         val_ids=val_ids,
         optimizer=make_optimizer(model, config),
         scaler=compute.scaler(),
-        sampler=BatchSampler(train_ids, T, config.batch_size, config.seed),
+        sampler=BatchSampler(train_ids, T, config.batch_size, config.seed, compute.device),
         forward=model,
     )
 
@@ -207,17 +208,17 @@ def train(run: Run, callbacks: Sequence[Callback] = ()) -> Run:
     the current step. Nothing is lost, and calling `train` again goes on.
     """
     run.model.train()
-    if run.config.compile:
+    if run.config.compile and run.forward is run.model:
         run.forward = compiled(run)
     began = time.perf_counter() - run.seconds
     notify(callbacks, "on_start", run)
     with StopSign() as stop:
         while True:
-            run.seconds = time.perf_counter() - began
+            run.seconds, stopping = run.agree(time.perf_counter() - began, bool(stop))
             if evaluation_is_due(run):
                 run.history.append(measure(run))
                 notify(callbacks, "on_eval", run)
-            run.stopped = reason_to_stop(run, stop)
+            run.stopped = reason_to_stop(run, stopping)
             if run.stopped:
                 break
             until_it_fits(step, run)
@@ -273,7 +274,7 @@ def out_of_time(run: Run) -> bool:
     return run.config.max_seconds is not None and run.seconds >= run.config.max_seconds
 
 
-def reason_to_stop(run: Run, stop: StopSign) -> str | None:
+def reason_to_stop(run: Run, stopping: bool) -> str | None:
     """One of four reasons to stop, or None to go on."""
     if run.history and not math.isfinite(run.history[-1].val_loss):
         return "diverged"  # weights that are NaN stay NaN
@@ -281,7 +282,7 @@ def reason_to_stop(run: Run, stop: StopSign) -> str | None:
         return "finished"
     if out_of_time(run):
         return "out of time"
-    return "interrupted" if stop else None
+    return "interrupted" if stopping else None
 
 
 def notify(callbacks: Sequence[Callback], event: str, run: Run) -> None:

@@ -391,6 +391,71 @@ def test_data_shows_the_corpus_and_its_ladder(typed):
     assert str(data_dir() / shakespeare.FILE_NAME) in output
 
 
+def test_tokens_of_several_texts_are_made_and_trained_on(typed, text, tmp_path):
+    (tmp_path / "plays").mkdir()
+    (tmp_path / "plays" / "one.txt").write_text(text[:20_000], encoding="utf-8")
+    (tmp_path / "two.txt").write_text(text[20_000:40_000], encoding="utf-8")
+    made = ("data", "plays", "two.txt", "--to", "tokens", "--tokenizer", "bpe", "--vocab", "300")
+    code, said, errors = typed(*made)
+    assert code == 0 and "40,001 characters became" in said, errors
+    code, again, errors = typed(*QUICK, "--text", "tokens", "--out", "run")
+    assert code == 0 and "bits a character" in again, errors
+    first = record.read(tmp_path / "run").about
+    assert first["model"]["vocab_size"] == 300 and first["text"]["name"] == "plays + two.txt"
+    whole = typed("data", "tokens")[1]
+    assert "300 distinct, each 1." in whole and "piece frequencies" in whole
+    fails(typed(*made), "holds tokens already")
+    fails(typed("train", "--text", "plays"), "nanogpt data plays --to")
+    fails(typed(*QUICK, "--text", "tokens", "--vocab", "400"), "leave out --tokenizer, --vocab")
+
+
+def test_tiny_shakespeare_and_the_standard_input_become_tokens(nanogpt, text, tmp_path):
+    nanogpt("data", "--to", "tokens")
+    nanogpt("data", "-", "--to", "piped", input=text)
+    one, two = (json.loads((tmp_path / d / "tokens.json").read_text()) for d in ("tokens", "piped"))
+    assert one == two and one["name"] == "Tiny Shakespeare"
+    assert sorted(p.name for p in (tmp_path / "piped").iterdir()) == [
+        "tokens.json",
+        "train.bin",
+        "val.bin",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("data", "a.txt", "b.txt"), "name a new folder for them with --to"),
+        (("data", "a.txt", "--text", "b.txt"), "name the text once"),
+        (("data", "missing.txt", "--to", "tokens"), "missing.txt cannot be read"),
+        (("data", "--vocab", "300"), "--vocab must go with --tokenizer bpe"),
+        (("data", "--tokenizer", "bpe", "--max-symbols", "9"), "--max-symbols must go with"),
+        (("data", "--tokenizer", "bpe", "--vocab", "255"), "from 256 up"),
+    ],
+)
+def test_a_text_that_cannot_become_tokens_is_answered_in_one_line(typed, words, said):
+    fails(typed(*words), said)
+
+
+def test_a_text_too_small_for_its_vocabulary_says_how_many_tokens_were_made(typed, tmp_path):
+    (tmp_path / "own.txt").write_text("hear me speak " * 400, encoding="utf-8")
+    told = "of the 1,000 tokens that were asked for, 2"
+    size = ("--tokenizer", "bpe", "--vocab", "1000")
+    code, _, errors = typed(*QUICK, "--text", "own.txt", *size)
+    assert code == 0 and told in errors
+    assert told in typed("data", "own.txt", *size, "--to", "tokens")[2]
+
+
+def test_a_run_in_pieces_is_sampled_resumed_exported_and_shown(typed, tmp_path):
+    code, said, errors = typed(*QUICK, "--tokenizer", "bpe", "--vocab", "300", "--out", "run")
+    assert code == 0 and said.count("bits a character") >= 4, errors
+    assert typed("sample", "run", "-n", "20", "--prompt", "naïve 🙂")[1].startswith("naïve 🙂")
+    assert typed("resume", "run", "--more-steps", "1")[0] == 0
+    assert typed("export", "run", "--to", "hub")[0] == 0
+    assert typed("export", "run", "--to", "page.html")[0] == 0
+    assert '"bpe"' in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert (tmp_path / "hub" / "tokenizer.json").exists()
+
+
 def test_plot_draws_the_newest_run(typed, at_home):
     curve = at_home / "runs" / "smoke" / "loss.png"
     before = curve.read_bytes()

@@ -31,13 +31,18 @@ def whole_file(path: Path):
 
 
 def read_file(path: Path) -> bytes:
-    """A file's bytes. Raises OSError for a pipe or a device: it may never end, or never answer."""
+    """A file's bytes. Raises OSError for a pipe or a device; see `check_regular`."""
+    check_regular(path)
+    return path.read_bytes()
+
+
+def check_regular(path: Path) -> None:
+    """Raises OSError for a pipe or a device: it may never end, or never answer."""
     mode = path.stat().st_mode
     kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe (FIFO)", stat.S_IFSOCK: "a socket"}
     if not stat.S_ISREG(mode):
         what = kinds.get(stat.S_IFMT(mode), "a device")
         raise OSError(errno.EINVAL, f"it is {what}, not a file on the disk")
-    return path.read_bytes()
 
 
 def make_folder(folder: Path) -> None:

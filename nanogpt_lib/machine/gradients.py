@@ -13,6 +13,8 @@ from contextlib import suppress
 
 import torch
 
+from nanogpt_lib.machine.processes import ranks
+
 # On a CPU a batch is cut until its widest layer holds at most this many numbers: 8 MB of float32.
 CACHED = 2_000_000
 
@@ -41,7 +43,8 @@ def until_it_fits(step: Callable, run) -> None:
     """Does a step of `training`. If memory runs out, it repeats the step in parts half as large.
 
     The batch stays the same, but dropout is drawn again. Raises OutOfMemory if a part is already
-    a single sequence, or if the weights may have changed.
+    a single sequence, if the weights may have changed, or if several processes train together. If
+    another of them is lost, the step is undone, and the run will stop.
     """
     place = run.sampler.generator.get_state()
     while True:
@@ -50,10 +53,13 @@ def until_it_fits(step: Callable, run) -> None:
             return step(run)
         except (RuntimeError, MemoryError) as error:
             too_late = run.grad_norm is not None  # the optimiser has begun
+            if ranks() > 1 and not too_late and run.agree.let_go(error):
+                run.sampler.generator.set_state(place)
+                return
             smallest = run.config.grad_accum >= run.config.batch_size
             if not is_out_of_memory(error):
                 raise
-            if too_late or smallest:
+            if too_late or smallest or ranks() > 1:  # the others cannot repeat it
                 raise OutOfMemory(MODEL_TOO_LARGE) from error
         run.sampler.generator.set_state(place)
         run.optimizer.zero_grad(set_to_none=True)

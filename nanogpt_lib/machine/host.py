@@ -60,6 +60,13 @@ def versions() -> dict[str, str | None]:
     return found
 
 
+def cores() -> int:
+    """The processors that this program may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def peak_memory_gib() -> float | None:
     """The most memory this process ever held, in GiB; None if the system does not say."""
     info = psutil.Process().memory_info()

@@ -36,6 +36,8 @@ class StopSign:
         return self
 
     def on_signal(self, number, frame):
+        if self and "TORCHELASTIC_RUN_ID" in os.environ:
+            return  # torchrun sends again what the terminal has sent already
         if self:
             raise_again(number, self.before)
         self.number = number

@@ -14,7 +14,7 @@ from nanogpt_lib.plots.curves import (
     loss_figure,
     summary,
 )
-from nanogpt_lib.plots.diagrams import model_map, round_trip
+from nanogpt_lib.plots.diagrams import model_map, parallelisms, round_trip
 from nanogpt_lib.plots.judges import three_judges
 from nanogpt_lib.plots.letters import copied_texts, letter_map
 from nanogpt_lib.plots.style import BEST, PALETTE, RATE, RUNG, TRAIN, VALIDATION, visible
@@ -46,6 +46,7 @@ __all__ = [
     "loss_figure",
     "loss_strips",
     "model_map",
+    "parallelisms",
     "pieces",
     "round_trip",
     "sample_cards",

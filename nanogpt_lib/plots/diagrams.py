@@ -7,6 +7,7 @@ from matplotlib.patches import Rectangle
 
 from nanogpt_lib.plots.style import (
     ARROW,
+    PALETTE,
     RATE,
     RUNG,
     TRAIN,
@@ -98,4 +99,43 @@ def model_map(config) -> Figure:
     shapes = ((0.45, "(B, T)"), (6.0, f"the stream, (B, T, {C})"), (12.75, f"(B, T, {V})"))
     for x, words in shapes:
         axes.text(x, -0.8, words, ha="center", va="center", fontsize=9.5, color=TRAIN)
+    return figure
+
+
+def parallelisms(n_layer: int = 4, gpus: int = 4) -> Figure:
+    """Three ways to share a training among GPUs: by data, inside the layers, and by layers.
+
+    Each row is a layer, each colour a GPU. `gpus` is at most 4, and divides n_layer.
+    """
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    panels = figure.subplots(1, 3, gridspec_kw={"width_ratios": [2.2, 1, 1]})
+    names = (
+        "data: each GPU has the whole model",
+        "tensor: a part of each",
+        "pipeline: some layers",
+    )
+    for axes, name in zip(panels, names, strict=True):
+        axes.set_title(name, loc="left", fontsize=10, fontweight="bold")
+        axes.axis("off")
+    for layer in range(n_layer):
+        for gpu in range(gpus):
+            stage = layer * gpus // n_layer  # the GPU that has this layer
+            whole = (1.25 * gpus * gpu, layer), gpus  # one copy beside the other
+            part, row = ((gpu, layer), 1), ((0, layer), gpus)
+            for axes, (corner, width), owner in zip(
+                panels, (whole, part, row), (gpu, gpu, stage), strict=True
+            ):
+                axes.add_patch(
+                    Rectangle(corner, width, 0.85, facecolor=PALETTE[owner], edgecolor="white")
+                )
+    words = (
+        [(1.25 * gpus * gpu + gpus / 2, f"GPU {gpu}:\nits rows") for gpu in range(gpus)],
+        [(gpu + 0.5, f"{gpu}") for gpu in range(gpus)],
+        [(gpus / 2, f"GPU 0 below, GPU {gpus - 1} above")],
+    )
+    for axes, labels in zip(panels, words, strict=True):
+        for x, label in labels:
+            axes.text(x, -0.25, label, ha="center", va="top", fontsize=9)
+        axes.set(ylim=(-1.3, n_layer + 0.1))
+        axes.autoscale(axis="x")
     return figure

@@ -18,7 +18,7 @@ from nanogpt_lib.machine.files import whole_file
 from nanogpt_lib.machine.terminal import harmless
 from nanogpt_lib.milestones import BY_HEART, read_loss
 from nanogpt_lib.runs import checkpoint, record
-from nanogpt_lib.runs.wording import left, one_line
+from nanogpt_lib.runs.wording import in_bits, left, one_line
 from nanogpt_lib.sampling import generate
 from nanogpt_lib.training import Callback, measure
 
@@ -180,10 +180,13 @@ class Progress(Callback):
 
     On a terminal the bar moves. In a log file only the lines appear. At the first
     evaluation under a landmark a line names it and says what such samples sound like.
+
+    characters_per_token: for tokens that are pieces of words; adds the loss in bits a character.
     """
 
-    def __init__(self, rungs=None, file=None):
+    def __init__(self, rungs=None, file=None, characters_per_token: float | None = None):
         self.rungs, self.file = rungs, file or sys.stdout
+        self.characters_per_token = characters_per_token
         self.told: set[str] = set()  # landmarks
 
     def on_start(self, run):
@@ -209,7 +212,7 @@ class Progress(Callback):
         star = "*" if run.best is point else " "
         self.say(
             f"step {point.step:>5,}/{run.config.max_steps:,}  train {point.train_loss:.3f}  "
-            f"val {point.val_loss:.3f}{star}  lr {point.lr:.1e}  {left(run)}"
+            f"val {point.val_loss:.3f}{star}{self.bits(point)}  lr {point.lr:.1e}  {left(run)}"
         )
         if run.best is point or not math.isfinite(point.val_loss):
             self.tell(read_loss(point.val_loss, "val", self.rungs))
@@ -218,6 +221,12 @@ class Progress(Callback):
             self.tell(reading)
         if point.sample:
             self.say(f"    | {one_line(point.sample)}")
+
+    def bits(self, point) -> str:
+        """The validation loss in the unit that compares across tokenizers."""
+        if self.characters_per_token is None:
+            return ""
+        return f"  {in_bits(point.val_loss, self.characters_per_token):.3f} bits a character"
 
     def tell(self, reading):
         """Names a landmark when it is reached, and what samples sound like from there on."""

@@ -24,9 +24,11 @@ from torch import Tensor
 from nanogpt_lib.bpe import BPETokenizer
 from nanogpt_lib.machine.files import whole_file, why
 from nanogpt_lib.machine.gradients import give_back
+from nanogpt_lib.machine.processes import ranks
 from nanogpt_lib.model import GPT
 from nanogpt_lib.runs import families, old_checkpoint, quantise, schema
 from nanogpt_lib.runs.catalogue import own, shipped_models
+from nanogpt_lib.shards.vocabulary import TOKENIZERS
 from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import Evaluation, Run
 
@@ -37,8 +39,6 @@ FORMAT = 2  # 1 was PyTorch's own format: see `old_checkpoint`
 OPTIMIZER, RANDOM = "optimizer/", "random/"  # tensors that are not weights begin like this
 FLOATS = ("F32", "F16", "BF16")
 LONGEST_HEADER = 10_000_000  # bytes; 5,000 evaluations with a sample each take about 3 million
-TOKENIZERS: dict[str, type[CharTokenizer] | type[BPETokenizer]]
-TOKENIZERS = {"char": CharTokenizer, "bpe": BPETokenizer}  # by what their data calls them
 
 
 class CheckpointError(RuntimeError):
@@ -94,7 +94,7 @@ def moments(run: Run) -> dict[str, Tensor]:
 def random_states(run: Run) -> dict[str, Tensor]:
     """The states of every source of random numbers, uint8."""
     states = {"batches": run.sampler.generator.get_state(), "cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() and ranks() == 1:  # the other GPUs are other processes'
         states |= {f"cuda{i}": s for i, s in enumerate(torch.cuda.get_rng_state_all())}
     return states
 

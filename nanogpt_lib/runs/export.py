@@ -15,10 +15,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from nanogpt_lib.bpe import BYTES, PIECE, BPETokenizer
+from nanogpt_lib.bpe import PIECE, BPETokenizer
 from nanogpt_lib.model import GPT
 from nanogpt_lib.runs.checkpoint import load_model
 from nanogpt_lib.sampling import encode_prompt
+from nanogpt_lib.shards.gpt2 import DOCUMENT, LETTERS, GPT2Tokenizer
+from nanogpt_lib.shards.gpt2 import PIECE as GPT2_PIECE
 from nanogpt_lib.tokenizer import UNKNOWN, CharTokenizer
 
 TRANSPOSED = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
@@ -118,7 +120,11 @@ def weights(model: GPT) -> dict[str, torch.Tensor]:
 def tokenizer_rules(tokenizer: CharTokenizer | BPETokenizer) -> dict:
     """The tokenizer as the `tokenizers` library writes it: tokenizer.json."""
     rules = byte_pairs(tokenizer) if isinstance(tokenizer, BPETokenizer) else characters(tokenizer)
-    usual = {"version": "1.0", "added_tokens": []}
+    added = []
+    if isinstance(tokenizer, GPT2Tokenizer):
+        way = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+        added = [{"id": tokenizer.vocab_size - 1, "content": DOCUMENT, "special": True} | way]
+    usual = {"version": "1.0", "added_tokens": added}
     unused = ("truncation", "padding", "normalizer", "post_processor")
     return usual | dict.fromkeys(unused) | rules
 
@@ -155,6 +161,7 @@ def characters(tokenizer: CharTokenizer) -> dict:
 
 def byte_pairs(tokenizer: BPETokenizer) -> dict:
     """Rules with the same pieces and the same merges in the same order; bytes as in GPT-2."""
+    gpt2 = isinstance(tokenizer, GPT2Tokenizer)  # whose rule for pieces the library knows
     names = ["".join(LETTERS[value] for value in token) for token in tokenizer.symbols]
     return {
         "pre_tokenizer": {
@@ -162,7 +169,7 @@ def byte_pairs(tokenizer: BPETokenizer) -> dict:
             "pretokenizers": [
                 {
                     "type": "Split",
-                    "pattern": {"Regex": PIECE.pattern},
+                    "pattern": {"Regex": GPT2_PIECE if gpt2 else PIECE.pattern},
                     "behavior": "Isolated",
                     "invert": False,
                 },
@@ -193,16 +200,3 @@ def byte_pairs(tokenizer: BPETokenizer) -> dict:
             "use_regex": False,
         },
     }
-
-
-def byte_letters() -> list[str]:
-    """A visible letter for each byte, as GPT-2 chose them.
-
-    A byte that is visible in Latin-1 stands for itself. The others get letters from U+0100 on.
-    """
-    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [value for value in range(BYTES) if value not in shown]
-    return [chr(v) if v in shown else chr(BYTES + others.index(v)) for v in range(BYTES)]
-
-
-LETTERS = byte_letters()

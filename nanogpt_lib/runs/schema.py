@@ -57,6 +57,7 @@ class TextData(Form):
     name: Name
     sha256: Sha256
     val_tokens: Tokens
+    val_characters: Tokens | None = None  # None: each token is a character, or nobody counted
     copied: Annotated[float, Field(ge=0, le=1)] | None = None  # see `texts.copied_share`
 
 
@@ -172,6 +173,13 @@ class BytePairs(Form):
     merges: Annotated[list[tuple[Size | Literal[0], Size | Literal[0]]], Field(max_length=10**6)]
 
 
+class GPT2Pairs(Form):
+    """A `GPT2Tokenizer` as plain data."""
+
+    type: Literal["gpt2"]
+    merges: Annotated[list[tuple[Size | Literal[0], Size | Literal[0]]], Field(max_length=10**6)]
+
+
 class Header(Form):
     """What stands beside the tensors of a checkpoint; see `checkpoint.snapshot`."""
 
@@ -181,7 +189,7 @@ class Header(Form):
     family: Name
     model_config_: dict[Name, Any] = Field(alias="model_config")
     train_config: Training
-    tokenizer: Annotated[Characters | BytePairs, Field(discriminator="type")]
+    tokenizer: Annotated[Characters | BytePairs | GPT2Pairs, Field(discriminator="type")]
     about: dict[Name, Any]
     step: Steps
     seconds: Seconds

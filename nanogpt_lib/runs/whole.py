@@ -15,10 +15,10 @@ from urllib.parse import quote, unquote_to_bytes
 import torch
 
 from nanogpt_lib.checks import TextError, check_length, whole_number
-from nanogpt_lib.corpus import fingerprint, load_corpus
-from nanogpt_lib.machine import lock
+from nanogpt_lib.machine import lock, processes
 from nanogpt_lib.machine.device import Compute, pick_compute
 from nanogpt_lib.machine.files import PART, make_folder, whole_file
+from nanogpt_lib.machine.gradients import compiled
 from nanogpt_lib.machine.host import peak_memory_gib
 from nanogpt_lib.machine.paths import command_line, program, runs_dir
 from nanogpt_lib.milestones import Verdict, verdict
@@ -34,7 +34,8 @@ from nanogpt_lib.runs.callbacks import (
     WriteSample,
 )
 from nanogpt_lib.runs.presets import Preset, smaller
-from nanogpt_lib.runs.texts import Data, prepare
+from nanogpt_lib.runs.texts import Data, prepare, text_of
+from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import Run, TrainConfig, evaluate, new_run, train
 
 CURVE = "loss.png"
@@ -95,6 +96,8 @@ def train_preset(
     command: str | None = None,
     copy_to: Path | None = None,
     data: Data | None = None,
+    tokenizer: str | None = None,
+    vocab: int | None = None,
 ) -> Outcome:
     """Trains a preset from scratch.
 
@@ -102,6 +105,7 @@ def train_preset(
     `runs_dir()` if not given. compute: chosen here if not given. callbacks: additional ones, called
     after the usual ones. command: how the run was started, for its record. copy_to: a folder that
     gets a copy of the run at each evaluation. data: the text, if `prepare` has read it already.
+    tokenizer, vocab: "char" or "bpe", and for "bpe" the number of tokens; as for `prepare`.
     Raises checks.TextError if the text is too short.
     """
     if folder and holds_a_run(folder):
@@ -110,15 +114,19 @@ def train_preset(
         )
     if copy_to and (Path(copy_to) / checkpoint.LAST).exists():
         raise FileExistsError(f"{copy_to} holds a run already: name another folder for the copy")
-    data = data or prepare(text, max_symbols=max_symbols)
+    processes.take_gpu()
+    data = data or prepare(text, max_symbols=max_symbols, kind=tokenizer, vocab=vocab)
     check_context_of(preset, data)
     size = replace(preset.model, vocab_size=data.tokenizer.vocab_size)
     compute = compute or pick_compute(width=size.n_embd)
     torch.manual_seed(preset.train.seed)
     with memory.told(size, compute.device):
         run = new_run(GPT(size), data.train_ids, data.val_ids, preset.train, compute)
+        if processes.rank():
+            return follow(run, data)
         folder = new_folder(runs_dir(), preset.name) if folder is None else Path(folder)
-        first = record.first_line(run, preset.name, command, data.about, data.rungs)
+        several = {"processes": processes.ranks()} if processes.ranks() > 1 else {}
+        first = record.first_line(run, preset.name, command, data.about, data.rungs, **several)
         try:
             return carry_on(folder, run, data, first, copying(folder, copy_to, callbacks))
         finally:
@@ -147,6 +155,10 @@ def resume(
     folder = Path(folder)
     if not folder.is_dir():
         checkpoint.load_last(folder)  # raises CheckpointError
+    processes.take_gpu()
+    if processes.rank():
+        run, data, _ = restored(folder, device, text, more_steps)
+        return follow(run, data)
     lock.claim(folder)  # nobody else may write there from now on
     try:
         run, data, first = restored(folder, device, text, more_steps)
@@ -171,7 +183,7 @@ def restored(folder: Path, device: str, text: str | None, more: int) -> tuple[Ru
     path = text or unquoted(about.get("text"))
     if text is None and path and not Path(path).exists():
         raise TextError(f"{path}, this run's text, is not there: give its new place with --text")
-    if fingerprint(load_corpus(path)) != about["sha256"]:
+    if text_of(path) != about["sha256"]:
         raise TextError(
             f"{path or 'Tiny Shakespeare'} is not the text that this run began with; give that one "
             "with --text FILE, or start a new run"
@@ -219,21 +231,37 @@ def copying(folder: Path, copy_to: Path | None, callbacks) -> tuple:
     return (*callbacks, CopyTo(folder, copy_to)) if copy_to else tuple(callbacks)
 
 
+def together(run: Run):
+    """`processes.together`, with the model compiled before, if it is to be."""
+    if run.config.compile and processes.ranks() > 1:
+        run.forward = compiled(run)
+    return processes.together(run)
+
+
+def follow(run: Run, data: Data) -> Outcome:
+    """Trains as one of several processes that does not write anything."""
+    with together(run):
+        train(run, [TimeBudget()])
+    return Outcome(Path(), run, None, verdict(run.history, data.copied), data.rungs)
+
+
 def carry_on(folder: Path, run: Run, data: Data, first: dict, callbacks) -> Outcome:
     """Trains with the usual callbacks and these, draws the curve and judges the run.
 
     first: the first line of the run's record. It is part of each checkpoint, too.
     """
     about = {"preset": first["preset"], "sha256": data.fingerprint, "run": first}
+    per_token = None if isinstance(data.tokenizer, CharTokenizer) else data.characters_per_token
     usual = (
         WriteSample(data.tokenizer),
         Checkpoints(folder, data.tokenizer, about | {"text": quoted(data.path)}),
         KeepRecord(folder / record.RECORD, first),
         TimeBudget(),
-        Progress(data.rungs),
+        Progress(data.rungs, characters_per_token=per_token),
     )
     try:
-        train(run, (*usual, *callbacks))
+        with together(run):
+            train(run, (*usual, *callbacks))
     except KeyboardInterrupt:
         if holds_a_run(folder):
             again = command_line(program(), "resume", folder)

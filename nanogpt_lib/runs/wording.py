@@ -1,5 +1,6 @@
 """Times and texts in words."""
 
+import math
 from typing import Protocol
 
 from nanogpt_lib.training import Evaluation, TrainConfig
@@ -23,6 +24,11 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60:02d} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+
+
+def in_bits(loss: float, characters_per_token: float) -> float:
+    """A loss in nats a token as bits a character, which compare across tokenizers."""
+    return loss / characters_per_token / math.log(2)
 
 
 def left(run: RunLike) -> str:

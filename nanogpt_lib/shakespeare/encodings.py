@@ -42,6 +42,21 @@ SAMPLE = 20_000  # bytes to judge by
 
 def refused(path: Path, data: bytes) -> str | None:
     """Why a file is not a text that can be trained on, with the way out; None if it is UTF-8."""
+    other = start_of_another_kind(path, data)
+    if other:
+        return other
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        begin = f"{path} is not UTF-8 text (byte {error.start:,} is 0x{data[error.start]:02x})"
+        return begin + way_out(path, data, error.start)
+    if "\0" in text:
+        return f"{path} holds zero bytes, as no text does" + way_out(path, data, 0)
+    return None
+
+
+def start_of_another_kind(path: Path, data: bytes) -> str | None:
+    """What a file is, by its first bytes, with the way out; None if it may be a text."""
     for start, (what, way) in KINDS.items():
         if data.startswith(start):
             message = f"{path} is {what}, not a text: {way}"
@@ -50,13 +65,6 @@ def refused(path: Path, data: bytes) -> str | None:
                 line = in_python(path, f"import {PYTHON[start]}; ", opened)
                 message += f". For example:\n  {line}"
             return message
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        begin = f"{path} is not UTF-8 text (byte {error.start:,} is 0x{data[error.start]:02x})"
-        return begin + way_out(path, data, error.start)
-    if "\0" in text:
-        return f"{path} holds zero bytes, as no text does" + way_out(path, data, 0)
     return None
 
 

@@ -89,6 +89,13 @@ def test_a_silly_setting_is_refused_by_name_and_value(name, value):
         TrainConfig(**{name: value})
 
 
+def test_windows_of_a_very_long_text_lie_within_it():
+    """float32 rounds the last of 65 million windows up: one beyond the end."""
+    ids = torch.zeros(64_896_073, dtype=torch.uint8)
+    model = GPT(GPTConfig(vocab_size=2, block_size=1, n_layer=1, n_head=1, n_embd=4))
+    assert evaluate(model, ids, 1, 2) == pytest.approx(evaluate(model, ids[:9]), abs=1e-6)
+
+
 def test_a_batch_has_no_more_parts_than_sequences():
     with pytest.raises(ValueError, match=r"grad_accum \(9\) cannot exceed batch_size \(8\)"):
         TrainConfig(batch_size=8, grad_accum=9)

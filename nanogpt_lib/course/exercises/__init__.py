@@ -86,6 +86,11 @@ _HOME = {
         "newton_schulz",
         "pair_numbers",
     ),
+    "n12_beyond": (
+        "rows_of",
+        "ring_time",
+        "fitted",
+    ),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = sorted(_MODULE_OF)

@@ -23,6 +23,7 @@ from nanogpt_lib.room.web.frames import Framed, as_json, read
 from nanogpt_lib.runs import families, quantise
 from nanogpt_lib.runs.checkpoint import load_model
 from nanogpt_lib.runs.texts import readable
+from nanogpt_lib.shards.gpt2 import GPT2Tokenizer
 from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import evaluate
 
@@ -152,6 +153,8 @@ def rules(tokenizer: CharTokenizer | BPETokenizer) -> dict:
     """A tokenizer as `model.js` takes it: its symbols, or its merges with the ids they become."""
     if isinstance(tokenizer, CharTokenizer):
         return {"type": "char", "symbols": list(tokenizer.symbols)}
+    if isinstance(tokenizer, GPT2Tokenizer):
+        raise ValueError("a page knows characters and our own pieces of words, not GPT-2's")
     id_of = {symbol: i for i, symbol in enumerate(tokenizer.symbols)}
     symbols = tokenizer.symbols
     merges = [[a, b, id_of[symbols[a] + symbols[b]]] for a, b in tokenizer.merges]
