@@ -31,6 +31,7 @@ first steps:
   nanogpt compare                   all your runs on one plot
   nanogpt export --to my-gpt.html   your model as one page, for any browser
   nanogpt export --to my-model      for the transformers library
+  nanogpt serve                     your model behind HTTP, for programs and a browser
 """
 
 
@@ -130,6 +131,12 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--push", metavar="USER/NAME", help="the folder to Hugging Face's Hub, too, as private"
     )
+
+    serve = command(run_serve, "answer programs on this machine as OpenAI's API would")
+    add_run(serve, f", or a checkpoint, or {SHIPPED}, which come with the kit")
+    serve.add_argument("--port", type=int, default=8000, help="0 takes a free one (8000)")
+    serve.add_argument("--queue", type=int, default=8, help="requests that may wait (8)")
+    serve.add_argument("--timeout", type=float, default=60, help="seconds for a request (60)")
 
     plot = command(run_plot, "draw a run's curve again from its record")
     add_run(plot)
@@ -446,6 +453,31 @@ def export_onnx(run: Path, args) -> int:
     print(f"Written: {path}, {path.stat().st_size / 1e6:.1f} MB. With onnxruntime:")
     print(f"  session = onnxruntime.InferenceSession({path.as_posix()!r})")
     print('  (logits,) = session.run(None, {"ids": ids})  # int64 (B, T) -> float32 (B, T, V)')
+    return 0
+
+
+def run_serve(args) -> int:
+    import asyncio
+
+    from nanogpt_lib.checks import above_zero, whole_number
+
+    try:
+        from nanogpt_lib.room.web.serve import NO_CHAT, Server
+    except ModuleNotFoundError as error:
+        raise ValueError(f"the server needs one more package: pip install {error.name}") from None
+
+    if whole_number(args.port, "port") > 65535:
+        raise ValueError(f"port must be at most 65535, not {args.port}")
+    whole_number(args.queue, "queue")
+    above_zero(args.timeout, "timeout")
+    server = Server(chosen(args.folder), args.port, args.queue, args.timeout)
+
+    def ready():
+        print(f"Serving {harmless(server.name)} at {server.address}: a page for people, and")
+        print(f"  {server.address}/v1/completions for programs. Ctrl-C stops it.")
+        print(f"  {NO_CHAT}", flush=True)
+
+    asyncio.run(server.run(ready))
     return 0
 
 
