@@ -68,7 +68,7 @@ def surprises(model, ids: Tensor, batch_size: int = 64) -> Tensor:
 
 
 def bits_by_block(model, tokenizer, text: str, blocks: int = 100) -> Tensor:
-    """Bits a character in each of `blocks` equal parts of a text: float64 (blocks,).
+    """Bits a character in each of `blocks` equal parts of a text: float32 (blocks,).
 
     Characters, not tokens: so models with other tokenizers can be compared. Lengths differ by one
     character at most. The first token has no prediction; its characters do not count.
@@ -86,7 +86,7 @@ def bits_by_block(model, tokenizer, text: str, blocks: int = 100) -> Tensor:
     characters.index_add_(0, block, lengths[1:].double())
     if not characters.all():
         raise ValueError(f"the text is too short for {blocks} blocks: it has {ends[-1]} characters")
-    return total / characters
+    return (total / characters).float()
 
 
 def interval(values: Tensor, resamples: int = 2000, seed: int = 0) -> Interval:

@@ -84,6 +84,14 @@ _HOME = {
         "newton_schulz",
         "pair_numbers",
     ),
+    "n11_ship_it": (
+        "bootstrap_interval",
+        "gain_interval",
+        "to_int8",
+        "bits_a_weight",
+        "read_stream",
+        "last_waits",
+    ),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = sorted(_MODULE_OF)

@@ -265,8 +265,8 @@ class Server:
             log_function=lambda handler: None,  # prompts and clients are nobody's business
         )
 
-    def __enter__(self) -> "Server":
-        """Answers in a thread of its own until the end of the block, as a notebook needs it."""
+    def start(self) -> "Server":
+        """Answers in a thread of its own until `stop`, as a notebook needs it; or use `with`."""
         ready, failed = threading.Event(), []
 
         def answer():
@@ -282,6 +282,9 @@ class Server:
         if failed:
             raise failed[0]
         return self
+
+    def __enter__(self) -> "Server":
+        return self.start()
 
     def __exit__(self, *error) -> None:
         self.stop()
