@@ -35,13 +35,13 @@ class Interval:
     def __str__(self) -> str:
         return f"{self.mean:.3f} ({self.low:.3f} to {self.high:.3f})"
 
-    def verdict(self, what: str = "A costs fewer bits than B") -> str:
-        """What a difference, B minus A, says about `what`."""
+    def verdict(self) -> str:
+        """In words, for a difference of two costs, A minus B: which one costs more?"""
         if self.low > 0:
-            return f"yes: {what}"
+            return "A costs more"
         if self.high < 0:
-            return f"no, the other way round: {what}, with A and B exchanged"
-        return f"not known: {what}? The interval holds 0"
+            return "B costs more"
+        return "not known: the interval holds 0"
 
 
 @torch.no_grad()

@@ -112,8 +112,8 @@ class Linear8(nn.Module):
     """A linear layer that keeps its matrix as int8 and a scale for each row.
 
     The scale of a row is a factor of one output, so it is applied after the product. Plain PyTorch
-    has to make floats of the whole matrix each time: that saves memory and costs time. Libraries
-    have kernels that multiply whole numbers directly.
+    makes floats of the whole matrix each time. Libraries have kernels that read the bytes and never
+    write the floats.
     """
 
     weight: Tensor

@@ -34,6 +34,7 @@ COURSE = [
     "08_post_training",
     "09_modalities",
     "10_speedrun",
+    "11_ship_it",
 ]
 WORKSHOP = "colab_workshop"  # all of it in one, with exercises of the others
 NUMBERED = [path for path in PATHS if path.stem in COURSE]
