@@ -33,7 +33,8 @@ from nanogpt_lib.runs.checkpoint import load_model
 
 HOST = "127.0.0.1"
 OURS = (HOST, "localhost")
-LARGEST = 1_000_000  # bytes of a request
+# For what a client sends: bytes, and seconds for the body, and between two requests.
+LIMITS = {"max_body_size": 1_000_000, "body_timeout": 30, "idle_connection_timeout": 60}
 POLICY = "default-src 'self'; img-src data:; frame-ancestors 'none'"  # what the page may load
 NO_CHAT = (
     "this model continues texts and has no chat template, so it has no chat: use /v1/completions"
@@ -229,7 +230,7 @@ class Server:
         loop, self.over = asyncio.get_running_loop(), asyncio.Event()
         self.loop = loop
         self.writer = Writer(self.model, self.tokenizer, self.queue)
-        server = HTTPServer(self.routes(), max_body_size=LARGEST, body_timeout=30)
+        server = HTTPServer(self.routes(), **LIMITS)
         try:
             sockets = self.listen()
             self.address = f"http://{HOST}:{sockets[0].getsockname()[1]}"
