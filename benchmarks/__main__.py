@@ -18,6 +18,7 @@ WORKS = (
     "growth",
     "damage",
     "page",
+    "serve",
     "gpu",
     "scaling",
 )

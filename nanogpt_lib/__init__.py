@@ -50,12 +50,13 @@ _HOME = {
     "room.drawing": ("draw_next",),
     "room.web.frames": ("attention_explorer", "softmax_slider"),
     "room.web.page": ("page",),
+    "room.web.serve": ("Server",),
     "beyond.sketchpad": ("sketchpad",),
     "course.heads": ("head_shares",),
     "course.mixing": ("mixed_loss",),
 }
 _MODULES = {
-    "runs": ("checkpoint", "copying", "record"),
+    "runs": ("checkpoint", "copying", "intervals", "quantise", "record"),
     "room": ("background", "doctor", "kernel"),
     "beyond": ("arithmetic", "chat", "digits", "finetune", "rl", "subwords", "voices"),
     "course": ("clinic", "exercises"),
@@ -117,8 +118,11 @@ if TYPE_CHECKING:
     from nanogpt_lib.room.web.frames import attention_explorer as attention_explorer
     from nanogpt_lib.room.web.frames import softmax_slider as softmax_slider
     from nanogpt_lib.room.web.page import page as page
+    from nanogpt_lib.room.web.serve import Server as Server
     from nanogpt_lib.runs import checkpoint as checkpoint
     from nanogpt_lib.runs import copying as copying
+    from nanogpt_lib.runs import intervals as intervals
+    from nanogpt_lib.runs import quantise as quantise
     from nanogpt_lib.runs import record as record
     from nanogpt_lib.runs.callbacks import Checkpoints as Checkpoints
     from nanogpt_lib.runs.callbacks import Progress as Progress

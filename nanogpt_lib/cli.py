@@ -32,6 +32,7 @@ first steps:
   nanogpt compare                   all your runs on one plot
   nanogpt export --to my-gpt.html   your model as one page, for any browser
   nanogpt export --to my-model      for the transformers library
+  nanogpt serve                     your model behind HTTP, for programs and a browser
 """
 
 
@@ -128,14 +129,24 @@ def build_parser() -> argparse.ArgumentParser:
         "--no-cache", action="store_true", help="compute keys and values again for each token"
     )
 
-    export = command(run_export, "write a model as one web page, or for the transformers library")
+    export = command(run_export, "write a model as a web page, for transformers, or as ONNX")
     add_run(export, f", or a checkpoint, or {SHIPPED}, which come with the kit")
-    to = "a new folder for transformers, or the page: a new file that ends in .html"
-    export.add_argument("--to", type=Path, required=True, metavar="DIR|FILE.html", help=to)
+    to = "a new folder for transformers, or a new file: the page if it ends in .html, else .onnx"
+    export.add_argument("--to", type=Path, required=True, metavar="DIR|FILE", help=to)
     export.add_argument("--bits", type=int, choices=(8, 16), help="of a weight on a page (8)")
     export.add_argument(
         "--text", type=Path, metavar="FILE", help="the run's text, to measure what a page loses"
     )
+
+    export.add_argument(
+        "--push", metavar="USER/NAME", help="the folder to Hugging Face's Hub, too, as private"
+    )
+
+    serve = command(run_serve, "answer programs on this machine as OpenAI's API would")
+    add_run(serve, f", or a checkpoint, or {SHIPPED}, which come with the kit")
+    serve.add_argument("--port", type=int, default=8000, help="0 takes a free one (8000)")
+    serve.add_argument("--queue", type=int, default=8, help="requests that may wait (8)")
+    serve.add_argument("--timeout", type=float, default=60, help="seconds for a request (60)")
 
     plot = command(run_plot, "draw a run's curve again from its record")
     add_run(plot)
@@ -473,12 +484,19 @@ def run_sample(args) -> int:
 def run_export(args) -> int:
     from nanogpt_lib.runs.checkpoint import load_model
     from nanogpt_lib.runs.export import export
+    from nanogpt_lib.runs.hub import check_name, push
 
-    run = chosen(args.folder)
-    if args.to.suffix.lower() in (".html", ".htm"):
+    run, kind = chosen(args.folder), args.to.suffix.lower()
+    if args.push is not None and kind in (".html", ".htm", ".onnx"):
+        raise ValueError("--push is for a folder: name one after --to")
+    if kind in (".html", ".htm"):
         return export_page(run, args)
     if args.bits or args.text:
         raise ValueError("--bits and --text are for a page: end the name after --to with .html")
+    if kind == ".onnx":
+        return export_onnx(run, args)
+    if args.push is not None:
+        check_name(args.push)  # before anything is written
     folder = export(run, args.to)
     model, tokenizer, data = load_model(run)
     text = data["about"].get("run", {}).get("text", {}).get("name", "an unnamed text")
@@ -492,6 +510,44 @@ def run_export(args) -> int:
     prompt = "ROMEO:" if text == "Tiny Shakespeare" else ""  # others may lack these letters
     print(f'  pipeline("text-generation", {folder.as_posix()!r})("{prompt}")')
     print(f"There a text ends at {model.config.block_size} symbols, its prompt included.")
+    print(f"What strangers should know is in {folder / 'README.md'}: complete it before you share.")
+    if args.push:
+        print(f"On the Hub, private if it is new: {push(folder, args.push)}")
+    return 0
+
+
+def export_onnx(run: Path, args) -> int:
+    from nanogpt_lib.runs.onnx_file import write_onnx
+
+    path = write_onnx(run, args.to)
+    print(f"Written: {path}, {path.stat().st_size / 1e6:.1f} MB. With onnxruntime:")
+    print(f"  session = onnxruntime.InferenceSession({path.as_posix()!r})")
+    print('  (logits,) = session.run(None, {"ids": ids})  # int64 (B, T) -> float32 (B, T, V)')
+    return 0
+
+
+def run_serve(args) -> int:
+    import asyncio
+
+    from nanogpt_lib.checks import above_zero, whole_number
+
+    try:
+        from nanogpt_lib.room.web.serve import NO_CHAT, Server
+    except ModuleNotFoundError as error:
+        raise ValueError(f"the server needs one more package: pip install {error.name}") from None
+
+    if whole_number(args.port, "port") > 65535:
+        raise ValueError(f"port must be at most 65535, not {args.port}")
+    whole_number(args.queue, "queue")
+    above_zero(args.timeout, "timeout")
+    server = Server(chosen(args.folder), args.port, args.queue, args.timeout)
+
+    def ready():
+        print(f"Serving {harmless(server.name)} at {server.address}: a page for people, and")
+        print(f"  {server.address}/v1/completions for programs. Ctrl-C stops it.")
+        print(f"  {NO_CHAT}", flush=True)
+
+    asyncio.run(server.run(ready))
     return 0
 
 

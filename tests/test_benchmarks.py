@@ -62,6 +62,14 @@ def test_short_runs_print_a_table_and_keep_every_figure(tmp_path):
     assert min(parts[kind] for kind in limit.KINDS.values()) > 0  # every kind was met
 
 
+def test_the_load_test_counts_every_request_once(tmp_path):
+    benchmarks("serve", "--steps", 32, "--out", tmp_path)
+    kept = json.loads((tmp_path / "serve.json").read_text())
+    assert [row[1] + row[2] for row in kept["rows"]] == [32] * 4  # answered or refused, not lost
+    assert [row[2] for row in kept["rows"][:3]] == [0, 0, 0]  # there was room
+    assert kept["figures"]["left"] == 10
+
+
 def test_the_gpu_benchmark_computes_on_a_cpu_when_told_to(tmp_path):
     options = ("--device", "cpu", "--preset", "smoke", "--rounds", 1, "--out", tmp_path)
     assert "tokens/s" in benchmarks("gpu", *options).stdout

@@ -133,14 +133,15 @@ def heatmap(matrix, rows, columns, title="", row_label="", column_label="", size
     return figure
 
 
-def estimates(groups, truth: float, title="", xlabel="") -> Figure:
+def estimates(groups, truth: float, title="", xlabel="", label="whole text") -> Figure:
     """How far estimates scatter around a value: one row of dots for each group.
 
-    groups: {name: estimates}, the first on top. truth: drawn as a line through all rows.
+    groups: {name: estimates}, the first on top. truth: drawn as a line through all rows,
+    called `label`.
     """
     figure = Figure(figsize=(9, 0.9 + 0.55 * len(groups)), layout="constrained")
     axes = figure.subplots()
-    axes.axvline(truth, color=BEST, linewidth=2, label=f"whole text: {truth:.3f}")
+    axes.axvline(truth, color=BEST, linewidth=2, label=f"{label}: {truth:.3f}")
     for row, values in enumerate(groups.values()):
         axes.plot(values, [row] * len(values), "o", color=VALIDATION, alpha=0.45, markersize=7)
     axes.set_yticks(range(len(groups)), list(groups))

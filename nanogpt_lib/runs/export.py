@@ -5,6 +5,7 @@
 
 Our parameters already have GPT-2's names. There are three differences: their matrices are
 transposed, their layers always have biases, and rules describe their tokenizer instead of code.
+A README.md beside them says what the model is: its card.
 """
 
 import json
@@ -17,6 +18,7 @@ from safetensors.torch import save
 
 from nanogpt_lib.bpe import PIECE, BPETokenizer
 from nanogpt_lib.model import GPT
+from nanogpt_lib.runs.card import card
 from nanogpt_lib.runs.checkpoint import load_model
 from nanogpt_lib.sampling import encode_prompt
 from nanogpt_lib.shards.gpt2 import DOCUMENT, LETTERS, GPT2Tokenizer
@@ -36,7 +38,7 @@ def export(checkpoint: str | Path, folder: str | Path) -> Path:
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} is not empty: name a new folder, nothing is overwritten")
-    model, tokenizer, _ = load_model(checkpoint)
+    model, tokenizer, snapshot = load_model(checkpoint)
     texts = {
         "config.json": config(model),
         "generation_config.json": writing(model, tokenizer),
@@ -55,6 +57,8 @@ def export(checkpoint: str | Path, folder: str | Path) -> Path:
         for name, content in texts.items():
             text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
             (whole / name).write_text(text, encoding="utf-8", newline="\n")
+        words = card(model, tokenizer, snapshot)
+        (whole / "README.md").write_text(words, encoding="utf-8", newline="\n")
         data = save(weights(model), metadata={"format": "pt"})  # save_file: for one user only
         (whole / "model.safetensors").write_bytes(data)
         if folder.is_symlink():  # to an empty folder: fill that one

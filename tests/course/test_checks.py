@@ -1,6 +1,7 @@
 """What the checks take and what they name: one table of right styles, one of wrong ones."""
 
 import itertools
+import json
 import math
 import sys
 import threading
@@ -87,6 +88,16 @@ def one_hot_by_lists(ids, V):
     return [[int(column == i) for column in range(V)] for i in ids.tolist()]
 
 
+def gain_by_numpy(a, b, chosen):
+    means = (a.numpy() - b.numpy())[chosen.numpy()].mean(axis=1)
+    return np.percentile(means, [2.5, 97.5])
+
+
+def stream_with_a_filter(lines):
+    events = [line.removeprefix("data: ") for line in lines if line.startswith("data: {")]
+    return "".join(json.loads(event)["choices"][0]["text"] for event in events)
+
+
 RIGHT = {
     "runs in a dictionary": (ex.count_runs, runs_in_a_loop),
     "runs by zip": (
@@ -144,6 +155,17 @@ RIGHT = {
     "a value as a Decimal": (ex.initial_loss, Decimal("10.82")),
     "a value as an array of one": (ex.initial_loss, np.log([50257])),
     "a value as a fraction": (ex.tokens_per_step, Fraction(768)),
+    "an interval as a tuple": (
+        ex.bootstrap_interval,
+        then(ex.bootstrap_interval, lambda ends: tuple(ends.tolist())),
+    ),
+    "an interval by NumPy": (ex.gain_interval, gain_by_numpy),
+    "whole numbers as floats": (
+        ex.to_int8,
+        then(ex.to_int8, lambda pair: (pair[0] * 1.0, pair[1])),
+    ),
+    "a stream with a filter": (ex.read_stream, stream_with_a_filter),
+    "bits as a fraction": (ex.bits_a_weight, Fraction(9, 2)),
     "a value in a list": (ex.tokens_per_step, [768]),
     "a value in a tensor": (ex.tokens_per_step, torch.tensor([768])),
 }

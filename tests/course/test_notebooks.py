@@ -34,6 +34,7 @@ COURSE = [
     "08_post_training",
     "09_modalities",
     "10_speedrun",
+    "11_ship_it",
     "12_beyond_one_machine",
 ]
 WORKSHOP = "colab_workshop"  # all of it in one, with exercises of the others

@@ -108,3 +108,71 @@ def test_what_does_not_fit_together_is_refused_before_it_is_read(saved_in_8_bits
     path.write_bytes(sign(header, kinds, parts))
     with pytest.raises(checkpoint.CheckpointError, match=words):
         checkpoint.load(path)
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    bits=st.integers(2, 8),
+    share=st.sampled_from(["matrix", "row", 4, 8]),
+)
+def test_a_rounded_weight_is_off_by_half_a_step_of_those_it_shares_a_scale_with(seed, bits, share):
+    weight = torch.randn(6, 8, generator=torch.Generator().manual_seed(seed))
+    groups = weight.reshape({"matrix": 1, "row": 6, 4: 12, 8: 6}[share], -1)
+    step = groups.abs().amax(dim=1, keepdim=True) / (2 ** (bits - 1) - 1)
+    off = (quantise.rounded(weight, bits, share).view_as(groups) - groups).abs()
+    assert (off <= 0.5 * step + 2 ** (bits - 1) * step * 2**-11).all()  # the scale is in float16
+    assert len(quantise.rounded(weight, bits, share).view_as(groups)[0].unique()) < 2**bits
+
+
+def test_eight_bits_a_row_is_what_checkpoints_store():
+    weight = torch.randn(5, 12, generator=torch.Generator().manual_seed(0))
+    stored = quantise.unpacked(quantise.packed({"w": weight}))["w"]
+    assert torch.allclose(quantise.rounded(weight), stored, atol=weight.abs().max().item() / 127)
+
+
+def test_one_large_weight_spoils_those_that_share_its_scale():
+    weight = torch.randn(4, 32, generator=torch.Generator().manual_seed(0))
+    weight[0, 0] = 100
+    off = {s: (quantise.rounded(weight, 4, s) - weight)[1:].abs().max() for s in ("matrix", "row")}
+    assert off["row"] < 0.4 < off["matrix"]
+    assert (quantise.rounded(weight, 4, "matrix")[1:] == 0).all()  # nothing is left of them
+
+
+def test_zeros_stay_zeros_whatever_they_share():
+    for share in ("matrix", "row", 2):
+        assert not quantise.rounded(torch.zeros(2, 4), 4, share).any()
+
+
+@pytest.mark.parametrize(
+    ("bits", "share", "words"),
+    [
+        (1, "row", "bits must be"),
+        (9, "row", "bits must be at most 8"),
+        (8, 3, "groups of 3 do not fill rows of 8"),
+        (8, "column", "share"),
+    ],
+)
+def test_what_cannot_be_rounded_so_is_refused(bits, share, words):
+    with pytest.raises(ValueError, match=words):
+        quantise.rounded(torch.ones(4, 8), bits, share)
+
+
+@torch.no_grad()
+def test_a_linear_layer_with_8_bit_weights_computes_with_what_is_stored(tiny):
+    layer = torch.nn.Linear(16, 8)
+    small = quantise.Linear8(layer)
+    assert small.weight.dtype == torch.int8
+    x = torch.randn(2, 3, 16)
+    stored = quantise.unpacked(quantise.packed({"w": layer.weight}))["w"]
+    assert torch.allclose(small(x), x @ stored.T + layer.bias, atol=1e-5)
+    idx = torch.arange(16)[None]
+    assert torch.allclose(quantise.in_8_bits(tiny)(idx)[0], tiny(idx)[0], atol=0.02)
+    assert isinstance(tiny.lm_head, torch.nn.Linear)  # the model itself is unchanged
+
+
+def test_sizes_are_those_of_the_bits_and_the_scales(tiny):
+    model = torch.nn.ModuleList([torch.nn.Linear(64, 32)])
+    assert quantise.stored_bytes(model, 8, "row") == 64 * 32 + 2 * 32 + 2 * 32
+    assert quantise.stored_bytes(model, 4, 32) == 64 * 32 // 2 + 2 * 64 + 2 * 32
+    once = sum(p.numel() for p in tiny.parameters())  # the tied matrix is there once
+    assert quantise.stored_bytes(tiny, 8, "matrix") < once + 2_000

@@ -86,6 +86,14 @@ _HOME = {
         "newton_schulz",
         "pair_numbers",
     ),
+    "n11_ship_it": (
+        "bootstrap_interval",
+        "gain_interval",
+        "to_int8",
+        "bits_a_weight",
+        "read_stream",
+        "last_waits",
+    ),
     "n12_beyond": (
         "rows_of",
         "ring_time",

@@ -78,7 +78,7 @@ def page(run: str | Path, to: str | Path | None = None, bits: int = 8, height: i
 def download(path: Path) -> None:
     """Has the reader's browser download a file, if this is Colab."""
     try:
-        from google.colab import files  # type: ignore[import-not-found]
+        from google.colab import files
     except ImportError:
         return
     files.download(str(path))
