@@ -39,13 +39,14 @@ _HOME = {
     "runs.presets": ("PRESETS", "get_preset", "with_steps"),
     "runs.pace": ("fit_to_time",),
     "runs.callbacks": ("Checkpoints", "Progress", "TimeBudget", "WriteSample"),
-    "runs.checkpoint": ("load_model",),
+    "runs.checkpoint": ("load_model", "save_model"),
     "runs.figures": ("read_record",),
     "runs.handin": ("hand_in",),
     "runs.whole": ("resume", "train_preset"),
     "room.live": ("LivePlot",),
     "room.replay": ("replay",),
     "room.board": ("compare",),
+    "room.chatbox": ("chat_box",),
     "room.playground": ("playground",),
     "room.web.frames": ("attention_explorer", "softmax_slider"),
     "room.web.page": ("page",),
@@ -109,6 +110,7 @@ if TYPE_CHECKING:
     from nanogpt_lib.room import doctor as doctor
     from nanogpt_lib.room import kernel as kernel
     from nanogpt_lib.room.board import compare as compare
+    from nanogpt_lib.room.chatbox import chat_box as chat_box
     from nanogpt_lib.room.live import LivePlot as LivePlot
     from nanogpt_lib.room.playground import playground as playground
     from nanogpt_lib.room.replay import replay as replay
@@ -123,6 +125,7 @@ if TYPE_CHECKING:
     from nanogpt_lib.runs.callbacks import TimeBudget as TimeBudget
     from nanogpt_lib.runs.callbacks import WriteSample as WriteSample
     from nanogpt_lib.runs.checkpoint import load_model as load_model
+    from nanogpt_lib.runs.checkpoint import save_model as save_model
     from nanogpt_lib.runs.figures import read_record as read_record
     from nanogpt_lib.runs.handin import hand_in as hand_in
     from nanogpt_lib.runs.pace import fit_to_time as fit_to_time

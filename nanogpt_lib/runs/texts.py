@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from nanogpt_lib.bpe import BPETokenizer
 from nanogpt_lib.checks import MOST_COPIED, check_length, copied_in_words
 from nanogpt_lib.corpus import fingerprint, load_corpus, split
 from nanogpt_lib.machine.terminal import harmless
 from nanogpt_lib.ngram import counts_of, keys, ladder
+from nanogpt_lib.runs.template import Tokenizer
 from nanogpt_lib.tokenizer import CharTokenizer
 
 LONG = 5_000_000  # characters; what takes many seconds is announced
@@ -26,7 +26,7 @@ class Data:
     """A text that is ready for training."""
 
     path: str | None  # None for Tiny Shakespeare
-    tokenizer: CharTokenizer | BPETokenizer
+    tokenizer: Tokenizer
     train_ids: torch.Tensor  # (N,), the smallest integers that hold all ids
     val_ids: torch.Tensor
     fingerprint: str
@@ -47,7 +47,7 @@ class Data:
 
 def prepare(
     path: str | None,
-    tokenizer: CharTokenizer | BPETokenizer | None = None,
+    tokenizer: Tokenizer | None = None,
     max_symbols: int | None = None,
     first: dict | None = None,
 ) -> Data:
@@ -85,7 +85,7 @@ def say(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
-def encode(text: str, tokenizer: CharTokenizer | BPETokenizer) -> torch.Tensor:
+def encode(text: str, tokenizer: Tokenizer) -> torch.Tensor:
     """A text as ids (N,), in the smallest integers that hold them all."""
     V = tokenizer.vocab_size
     kind = torch.uint8 if V <= 2**8 else torch.int16 if V <= 2**15 else torch.int32

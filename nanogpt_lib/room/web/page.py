@@ -22,6 +22,7 @@ from nanogpt_lib.room.playground import first_prompt
 from nanogpt_lib.room.web.frames import Framed, as_json, read
 from nanogpt_lib.runs import families, quantise
 from nanogpt_lib.runs.checkpoint import load_model
+from nanogpt_lib.runs.template import MarkedTokenizer
 from nanogpt_lib.runs.texts import readable
 from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import evaluate
@@ -148,8 +149,13 @@ def told(model, tokenizer, data: dict, name: str, bits: int) -> dict:
     }
 
 
-def rules(tokenizer: CharTokenizer | BPETokenizer) -> dict:
-    """A tokenizer as `model.js` takes it: its symbols, or its merges with the ids they become."""
+def rules(tokenizer: CharTokenizer | BPETokenizer | MarkedTokenizer) -> dict:
+    """A tokenizer as `model.js` takes it: its symbols, or its merges with the ids they become.
+
+    Marks come last: the page can write their names, and no text gives their ids.
+    """
+    if isinstance(tokenizer, MarkedTokenizer):
+        return rules(tokenizer.base) | {"marks": [mark.name for mark in tokenizer.marks]}
     if isinstance(tokenizer, CharTokenizer):
         return {"type": "char", "symbols": list(tokenizer.symbols)}
     id_of = {symbol: i for i, symbol in enumerate(tokenizer.symbols)}
