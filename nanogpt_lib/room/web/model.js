@@ -15,10 +15,8 @@ class CharTokenizer {
   decoder() { return (id) => this.symbols[id]; } // gives the text of each id as it comes
 }
 
-// A word with the space before it, a run of marks with the space before it, or a run of blanks, which
-// leaves its last space to what comes after.
+// A word or a run of punctuation with the space before it, or the blanks before that.
 const PIECE = / ?[^\x00-\x20\x7f!-&(-/:-@[-`{-~]+| ?[!-&(-/:-@[-`{-~]+|[\x00-\x20\x7f]+(?= [^\x00-\x20\x7f])|[\x00-\x20\x7f]+/gu;
-
 class BPETokenizer {
   constructor({ merges, marks = [] }) { // rows of [first, second, new]: ids
     this.bytes = Array.from({ length: 256 }, (_, value) => [value]); // of each token
