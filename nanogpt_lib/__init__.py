@@ -50,9 +50,9 @@ _HOME = {
     "room.playground": ("playground",),
     "room.web.frames": ("attention_explorer", "softmax_slider"),
     "room.web.page": ("page",),
-    "beyond.sketchpad": ("sketchpad",),
     "course.heads": ("head_shares",),
     "course.mixing": ("mixed_loss",),
+    "course.sketchpad": ("sketchpad",),
 }
 _MODULES = {
     "runs": ("checkpoint", "copying", "record"),
@@ -87,7 +87,6 @@ if TYPE_CHECKING:
     from nanogpt_lib.beyond import rl as rl
     from nanogpt_lib.beyond import subwords as subwords
     from nanogpt_lib.beyond import voices as voices
-    from nanogpt_lib.beyond.sketchpad import sketchpad as sketchpad
     from nanogpt_lib.bpe import BPETokenizer as BPETokenizer
     from nanogpt_lib.corpus import load_corpus as load_corpus
     from nanogpt_lib.corpus import split as split
@@ -95,6 +94,7 @@ if TYPE_CHECKING:
     from nanogpt_lib.course import exercises as exercises
     from nanogpt_lib.course.heads import head_shares as head_shares
     from nanogpt_lib.course.mixing import mixed_loss as mixed_loss
+    from nanogpt_lib.course.sketchpad import sketchpad as sketchpad
     from nanogpt_lib.machine.device import Compute as Compute
     from nanogpt_lib.machine.device import pick_compute as pick_compute
     from nanogpt_lib.machine.paths import runs_dir as runs_dir

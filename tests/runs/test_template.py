@@ -1,4 +1,4 @@
-"""Marks that no text can type, and a model that is talked to: saved, loaded, in a box."""
+"""Marks that no text can type, and a model that is talked to: kept_chat, loaded, in a box."""
 
 import io
 import subprocess
@@ -81,7 +81,7 @@ def tuned():
 
 
 @pytest.fixture
-def saved(tuned, tmp_path, monkeypatch):
+def kept_chat(tuned, tmp_path, monkeypatch):
     monkeypatch.setenv("NANOGPT_RUNS", str(tmp_path / "runs"))
     return save_model(*tuned, "mine", {"tuned": {"steps": 80}})
 
@@ -105,17 +105,17 @@ def test_a_model_that_was_not_tuned_says_so(tuned):
         "".join(reply(tuned[0], BASES[0], "est"))
 
 
-def test_saved_and_loaded_it_is_the_same(saved, tuned, tmp_path):
-    assert saved == tmp_path / "runs" / "mine"
+def test_saved_and_loaded_it_is_the_same(kept_chat, tuned, tmp_path):
+    assert kept_chat == tmp_path / "runs" / "mine"
     model, tokenizer, data = load_model("mine")
     assert tokenizer.symbols == tuned[1].symbols and data["about"] == {"tuned": {"steps": 80}}
     for name, weight in model.named_parameters():
         assert torch.equal(weight, dict(tuned[0].named_parameters())[name])
-    assert catalogue.newest_tuned() == saved
+    assert catalogue.newest_tuned() == kept_chat
     save_model(*tuned, "mine")  # a cell that is run again
 
 
-def test_what_would_be_lost_or_wrong_is_not_saved(saved, tuned, tmp_path):
+def test_what_would_be_lost_or_wrong_is_not_saved(kept_chat, tuned, tmp_path):
     run = tmp_path / "runs" / "training"
     run.mkdir()
     (run / "run.jsonl").write_text("")
@@ -127,7 +127,7 @@ def test_what_would_be_lost_or_wrong_is_not_saved(saved, tuned, tmp_path):
     torch.nn.init.constant_(broken.lm_head.weight, float("nan"))
     with pytest.raises(ValueError, match="not finite"):
         save_model(broken, tuned[1], "other")
-    assert [p.name for p in saved.parent.iterdir() if p.name != "training"] == ["mine"]
+    assert [p.name for p in kept_chat.parent.iterdir() if p.name != "training"] == ["mine"]
 
 
 def test_without_a_tuned_model_the_way_to_one_is_named(tmp_path, monkeypatch, capsys):
@@ -138,7 +138,9 @@ def test_without_a_tuned_model_the_way_to_one_is_named(tmp_path, monkeypatch, ca
     assert "there is no tuned model" in capsys.readouterr().err
 
 
-def test_the_command_answers_line_by_line_and_goes_on_after_an_error(saved, monkeypatch, capsys):
+def test_the_command_answers_line_by_line_and_goes_on_after_an_error(
+    kept_chat, monkeypatch, capsys
+):
     monkeypatch.setattr("sys.stdin", io.StringIO("Où ?\n\nxyz\nest\n"))
     assert cli.main(["chat", "mine", "--temperature", "0"]) == 0
     out, err = capsys.readouterr()
@@ -147,8 +149,8 @@ def test_the_command_answers_line_by_line_and_goes_on_after_an_error(saved, monk
 
 
 @pytest.mark.slow
-def test_a_fresh_process_talks_with_it(saved):
-    command = [sys.executable, "-m", "nanogpt_lib", "chat", str(saved), "--temperature", "0"]
+def test_a_fresh_process_talks_with_it(kept_chat):
+    command = [sys.executable, "-m", "nanogpt_lib", "chat", str(kept_chat), "--temperature", "0"]
     done = subprocess.run(
         command, input="Où ?\n", capture_output=True, encoding="utf-8", timeout=120
     )

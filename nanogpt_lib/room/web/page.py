@@ -186,8 +186,13 @@ def as_on_the_page(model: nn.Module, bits: int) -> nn.Module:
 
 
 def stored(model: nn.Module, bits: int) -> tuple[list[dict], bytes]:
-    """Where each weight stands in one block of bytes, and the block."""
-    tensors, blob, found = [], bytearray(), on_the_page(model, bits)
+    """Where each weight of a model stands in one block of bytes, and the block."""
+    return laid_out(on_the_page(model, bits))
+
+
+def laid_out(found: dict[str, Tensor]) -> tuple[list[dict], bytes]:
+    """Where each of these weights stands in one block of bytes, and the block."""
+    tensors, blob = [], bytearray()
 
     def put(values: Tensor) -> int:
         blob.extend(b"\0" * (-len(blob) % 4))  # numbers of four bytes begin at a multiple of four
