@@ -129,8 +129,7 @@ def practise(model: GPT, reward, config: RLConfig, watch=None, note=None) -> lis
         keeper.see(rewards.mean().item(), step, model)
         groups = rewards.view(-1, config.group)  # (P, G)
         advantage = advantages(groups).flatten()  # (P * G,)
-        pairs = [(arithmetic.prompt_of(*p), w) for w, p in zip(written, asked, strict=True)]
-        x, y = pair_batch(arithmetic.TOKENIZER, pairs, arithmetic.SIZE.block_size)
+        x, y = batch_of(written, asked)  # (P * G, T) each
         logits, _ = model(x)  # (P * G, T, V)
         policy_loss(logits, y, advantage).backward()
         clip_grad_norm_(model.parameters(), 1.0)
@@ -152,6 +151,12 @@ def practise(model: GPT, reward, config: RLConfig, watch=None, note=None) -> lis
         )
     keeper.end(model)
     return history
+
+
+def batch_of(written: list[str], asked) -> tuple[torch.Tensor, torch.Tensor]:
+    """Problems and the answers to them as x and y, int64 (N, T) each; see `pair_batch`."""
+    pairs = [(arithmetic.prompt_of(*p), w) for w, p in zip(written, asked, strict=True)]
+    return pair_batch(arithmetic.TOKENIZER, pairs, arithmetic.SIZE.block_size)
 
 
 def rewards_of(reward, written: list[str], asked) -> torch.Tensor:

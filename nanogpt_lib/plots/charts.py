@@ -133,14 +133,15 @@ def heatmap(matrix, rows, columns, title="", row_label="", column_label="", size
     return figure
 
 
-def estimates(groups, truth: float, title="", xlabel="") -> Figure:
+def estimates(groups, truth: float, title="", xlabel="", mark="whole text") -> Figure:
     """How far estimates scatter around a value: one row of dots for each group.
 
-    groups: {name: estimates}, the first on top. truth: drawn as a line through all rows.
+    groups: {name: estimates}, the first on top. truth: drawn as a line through all rows; mark is
+    its name.
     """
     figure = Figure(figsize=(9, 0.9 + 0.55 * len(groups)), layout="constrained")
     axes = figure.subplots()
-    axes.axvline(truth, color=BEST, linewidth=2, label=f"whole text: {truth:.3f}")
+    axes.axvline(truth, color=BEST, linewidth=2, label=f"{mark}: {truth:.3f}")
     for row, values in enumerate(groups.values()):
         axes.plot(values, [row] * len(values), "o", color=VALIDATION, alpha=0.45, markersize=7)
     axes.set_yticks(range(len(groups)), list(groups))
@@ -149,4 +150,25 @@ def estimates(groups, truth: float, title="", xlabel="") -> Figure:
     axes.set_title(title, loc="left", fontweight="bold")
     axes.legend(loc="lower right", edgecolor="none")
     axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def panels(x, groups, title="", xlabel="") -> Figure:
+    """Curves in one panel for each heading, side by side over the same x, each on its own scale.
+
+    groups: {heading: {name: values}}. The same names have the same colours; a legend names them.
+    """
+    figure = Figure(figsize=(10, 2.9), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure.supxlabel(xlabel, fontsize=10)
+    columns = figure.subplots(1, len(groups), squeeze=False)[0]
+    for axes, (heading, named) in zip(columns, groups.items(), strict=True):
+        for (name, values), colour in zip(named.items(), PALETTE, strict=False):
+            axes.plot(x, values, color=colour, label=visible(str(name)), linewidth=1.3)
+        axes.set_title(visible(heading), fontsize=10.5, loc="left")
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    handles, labels = columns[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", fontsize=9, frameon=False)
     return figure

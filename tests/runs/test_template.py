@@ -1,4 +1,4 @@
-"""Marks that no text can type, and a model that is talked to: kept_chat, loaded, in a box."""
+"""Marks that no text can type, and a model that is talked to: saved, loaded, in a box."""
 
 import io
 import subprocess
