@@ -113,7 +113,7 @@ class ChatBox:
                 self.turns[-1] = (request, self.turns[-1][1] + piece)
                 self.show()
         except Exception as error:  # never a traceback below a box
-            self.turns[-1] = (request, f"({error})")
+            self.turns[-1] = (request, f"({str(error).partition('. ')[0]})")
         self.show()
         self.box.value = ""
 

@@ -205,3 +205,13 @@ def test_in_the_shipped_record_practice_helps_and_the_cheap_check_is_cheated():
     for seed in {seed for seed, _ in right}:
         before, after = right[seed, "nothing"], right[seed, "right sum"]
         assert after > before > right[seed, "cheap check"]
+
+
+def test_the_collapse_command_writes_each_step(tmp_path, capsys):
+    words = "--seeds 1 --tokens 4096 --steps 2 --tests 2 --out"
+    experiments(["collapse", *words.split(), str(tmp_path)])
+    rows = read_record("collapse", tmp_path)
+    assert [row["learning_rate"] for row in rows] == [1e-4, 3e-3]
+    assert all([step["step"] for step in row["steps"]] == [1, 2] for row in rows)
+    assert set(rows[0]["steps"][0]) == {"step", "reward", "length", "ended", "entropy", "same"}
+    assert capsys.readouterr().out.count("kept") == 2

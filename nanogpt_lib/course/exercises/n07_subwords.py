@@ -578,6 +578,6 @@ stuck_at = question(
         18.9: "that is 6.3 times 3: but a token's loss is shared among its characters.",
         6.3: "a token is three characters; for one of them it is less.",
         6.3 / 3 / math.log(2): "those are bits a character; models of characters are told in nats.",
-        6.3 / math.log(2): "those are bits a token: asked for are nats a character.",
+        6.3 / math.log(2): "those are bits a token: the question asks for nats a character.",
     },
 )

@@ -197,7 +197,7 @@ def advantages_of_equals(rewards):
 
 
 @group_advantages.mistake(
-    "one mean is used for all problems: then whoever gets an easy problem is praised. Each row "
+    "one mean is used for all problems, so an answer is praised for an easy problem. Each row "
     "has its own, dim=1."
 )
 def advantages_over_all(rewards):
