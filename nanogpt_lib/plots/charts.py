@@ -148,7 +148,7 @@ def estimates(groups, truth: float, title="", xlabel="", mark="whole text") -> F
     axes.set_ylim(len(groups) - 0.4, -0.6)
     axes.set_xlabel(xlabel)
     axes.set_title(title, loc="left", fontweight="bold")
-    axes.legend(loc="lower right", edgecolor="none")
+    figure.legend(loc="outside lower right", edgecolor="none")  # no dot is below it
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
