@@ -18,6 +18,8 @@ EXPERIMENTS = {
     "chat": "three ways to tune on requests, of notebook 08",
     "arithmetic": "addition at once and in steps, of notebook 08",
     "rl": "practice for two rewards, of notebook 08",
+    "collapse": "practice at too high a rate, of notebook 08",
+    "lora": "tuning all weights against few new ones, of notebook 08",
     "judges": "three judges of the run of the talk, of notebook 05: give it checkpoints",
     "by_heart": "the same judges on three small runs, again and again: half an hour of one core",
     "facts": "what notebooks 00 to 04 claim, seed by seed: a minute or two a case",

@@ -39,21 +39,22 @@ _HOME = {
     "runs.presets": ("PRESETS", "get_preset", "with_steps"),
     "runs.pace": ("fit_to_time",),
     "runs.callbacks": ("Checkpoints", "Progress", "TimeBudget", "WriteSample"),
-    "runs.checkpoint": ("load_model",),
+    "runs.checkpoint": ("load_model", "save_model"),
     "runs.figures": ("read_record",),
     "runs.handin": ("hand_in",),
     "runs.whole": ("resume", "train_preset"),
     "room.live": ("LivePlot",),
     "room.replay": ("replay",),
     "room.board": ("compare",),
+    "room.chatbox": ("chat_box",),
     "room.playground": ("playground",),
     "room.drawing": ("draw_next",),
     "room.web.frames": ("attention_explorer", "softmax_slider"),
     "room.web.page": ("page",),
     "room.web.serve": ("Server",),
-    "beyond.sketchpad": ("sketchpad",),
     "course.heads": ("head_shares",),
     "course.mixing": ("mixed_loss",),
+    "course.sketchpad": ("sketchpad",),
 }
 _MODULES = {
     "runs": ("checkpoint", "copying", "intervals", "quantise", "record"),
@@ -88,7 +89,6 @@ if TYPE_CHECKING:
     from nanogpt_lib.beyond import rl as rl
     from nanogpt_lib.beyond import subwords as subwords
     from nanogpt_lib.beyond import voices as voices
-    from nanogpt_lib.beyond.sketchpad import sketchpad as sketchpad
     from nanogpt_lib.bpe import BPETokenizer as BPETokenizer
     from nanogpt_lib.corpus import load_corpus as load_corpus
     from nanogpt_lib.corpus import split as split
@@ -96,6 +96,7 @@ if TYPE_CHECKING:
     from nanogpt_lib.course import exercises as exercises
     from nanogpt_lib.course.heads import head_shares as head_shares
     from nanogpt_lib.course.mixing import mixed_loss as mixed_loss
+    from nanogpt_lib.course.sketchpad import sketchpad as sketchpad
     from nanogpt_lib.machine.device import Compute as Compute
     from nanogpt_lib.machine.device import pick_compute as pick_compute
     from nanogpt_lib.machine.paths import runs_dir as runs_dir
@@ -111,6 +112,7 @@ if TYPE_CHECKING:
     from nanogpt_lib.room import doctor as doctor
     from nanogpt_lib.room import kernel as kernel
     from nanogpt_lib.room.board import compare as compare
+    from nanogpt_lib.room.chatbox import chat_box as chat_box
     from nanogpt_lib.room.drawing import draw_next as draw_next
     from nanogpt_lib.room.live import LivePlot as LivePlot
     from nanogpt_lib.room.playground import playground as playground
@@ -129,6 +131,7 @@ if TYPE_CHECKING:
     from nanogpt_lib.runs.callbacks import TimeBudget as TimeBudget
     from nanogpt_lib.runs.callbacks import WriteSample as WriteSample
     from nanogpt_lib.runs.checkpoint import load_model as load_model
+    from nanogpt_lib.runs.checkpoint import save_model as save_model
     from nanogpt_lib.runs.figures import read_record as read_record
     from nanogpt_lib.runs.handin import hand_in as hand_in
     from nanogpt_lib.runs.pace import fit_to_time as fit_to_time

@@ -17,10 +17,11 @@ BYTES = 256  # number of tokens before the first merge; a byte's id is its value
 
 # Merges stay inside a piece: a word with the space before it, a run of punctuation with the space
 # before it, or a run of blanks. Otherwise "the.", "the," and whole phrases would become tokens.
-# An apostrophe counts as a letter (o'er, 'tis), and so does every character beyond ASCII.
+# An apostrophe counts as a letter (o'er, 'tis), and so does every character beyond ASCII. After
+# several blanks, too, a word keeps the space before it, as in GPT-2.
 BLANK = r"\x00-\x20\x7f"
 MARK = r"!-&(-/:-@\[-`{-~"  # ASCII's punctuation without the apostrophe
-PIECE = re.compile(rf" ?[^{BLANK}{MARK}]+| ?[{MARK}]+|[{BLANK}]+")
+PIECE = re.compile(rf" ?[^{BLANK}{MARK}]+| ?[{MARK}]+|[{BLANK}]+(?= [^{BLANK}])|[{BLANK}]+")
 
 # How Python treats half of a character, for each choice of `encode`.
 HALVES = {"error": "strict", "drop": "ignore", "replace": "replace"}

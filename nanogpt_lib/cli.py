@@ -31,6 +31,7 @@ first steps:
   nanogpt replay                    watch a recorded run in a minute
   nanogpt compare                   all your runs on one plot
   nanogpt export --to my-gpt.html   your model as one page, for any browser
+  nanogpt chat                      talk to the model that you tuned in notebook 08
   nanogpt export --to my-model      for the transformers library
   nanogpt serve                     your model behind HTTP, for programs and a browser
 """
@@ -119,15 +120,22 @@ def build_parser() -> argparse.ArgumentParser:
     sample.add_argument("--top-p", type=float, help="draw from the likeliest up to probability p")
     sample.add_argument("--greedy", action="store_true", help="always take the likeliest")
     sample.add_argument("--seed", type=int, help="the same seed gives the same text")
-    sample.add_argument(
-        "--unknown",
-        default="error",
-        choices=("error", "drop", "replace"),
-        help="what to do with characters of the prompt that the model does not know",
-    )
+    add_unknown(sample)
     sample.add_argument(
         "--no-cache", action="store_true", help="compute keys and values again for each token"
     )
+
+    chat = command(run_chat, "talk to a model that was tuned on requests, as in notebook 08")
+    chat.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        metavar="RUN",
+        help="folder of a tuned model, or its name in runs/ (default: the newest there)",
+    )
+    chat.add_argument("--temperature", type=float, default=0.7, help="0: greedy, 1: as learnt")
+    chat.add_argument("--seed", type=int, help="the same seed and requests give the same answers")
+    add_unknown(chat)
 
     export = command(run_export, "write a model as a web page, for transformers, or as ONNX")
     add_run(export, f", or a checkpoint, or {SHIPPED}, which come with the kit")
@@ -215,6 +223,15 @@ def add_tokenizer(parser):
 
 def add_text(parser, help="a UTF-8 text instead of Tiny Shakespeare, or a folder of tokens"):
     parser.add_argument("--text", metavar="FILE", help=help)
+
+
+def add_unknown(parser):
+    parser.add_argument(
+        "--unknown",
+        default="error",
+        choices=("error", "drop", "replace"),
+        help="what to do with characters that the model does not know (error: name them)",
+    )
 
 
 def add_device(parser):
@@ -481,10 +498,22 @@ def run_sample(args) -> int:
     return 0
 
 
+def run_chat(args) -> int:
+    from nanogpt_lib.room.chatbox import talk
+    from nanogpt_lib.runs.catalogue import newest_tuned
+    from nanogpt_lib.runs.checkpoint import load_model
+
+    run = newest_tuned() if args.folder is None else chosen(args.folder)
+    model, tokenizer, _ = load_model(run)
+    settings = {"temperature": args.temperature, "unknown": args.unknown}
+    return talk(model, tokenizer, args.seed, **settings)
+
+
 def run_export(args) -> int:
     from nanogpt_lib.runs.checkpoint import load_model
     from nanogpt_lib.runs.export import export
     from nanogpt_lib.runs.hub import check_name, push
+    from nanogpt_lib.runs.template import is_chat
 
     run, kind = chosen(args.folder), args.to.suffix.lower()
     if args.push is not None and kind in (".html", ".htm", ".onnx"):
@@ -505,6 +534,11 @@ def run_export(args) -> int:
         f"{tokenizer.vocab_size} symbols, a context of {model.config.block_size}"
     )
     print(f"Written: {folder}. In Python, with `transformers` installed:")
+    if is_chat(tokenizer):
+        request = '[{"role": "user", "content": "Ask as ROMEO."}]'
+        print(f'  pipeline("text-generation", {folder.as_posix()!r})({request})')
+        print("It answers single requests. Its chat template keeps typed marks from being marks.")
+        return 0
     print(f"  GPT2LMHeadModel.from_pretrained({folder.as_posix()!r})")
     print(f"  AutoTokenizer.from_pretrained({folder.as_posix()!r})")
     prompt = "ROMEO:" if text == "Tiny Shakespeare" else ""  # others may lack these letters

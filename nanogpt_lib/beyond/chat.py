@@ -7,17 +7,20 @@ the model then follows a request, and how much of Shakespeare it has forgotten.
 import random
 import re
 import string
+from dataclasses import dataclass
 
 import torch
 
 from nanogpt_lib.batches import BatchSampler
-from nanogpt_lib.beyond.finetune import END, mixed, pair_batch, tune
+from nanogpt_lib.beyond.finetune import mixed, pair_batch, tune
 from nanogpt_lib.checks import whole_number
-from nanogpt_lib.sampling import generate
+from nanogpt_lib.machine.gradients import in_halves
+from nanogpt_lib.runs import template
+from nanogpt_lib.runs.template import END
+from nanogpt_lib.runs.template import MARKS as MARKS
+from nanogpt_lib.runs.template import reply as reply
+from nanogpt_lib.sampling import continuations, dropout_off
 from nanogpt_lib.training import TrainConfig
-
-USER, ASSISTANT = "«", "»"  # «request»answer¶
-MARKS = USER + ASSISTANT + END
 
 WORDINGS = {  # trained on
     "speak": (
@@ -66,14 +69,23 @@ def kind_of(line: str) -> str:
     return "ask" if line.endswith("?") else "speak"
 
 
-def prompt_of(wording: str, speaker: str) -> str:
-    return f"{USER}{wording.format(speaker)}{ASSISTANT}"
+def prompt_of(wording: str, speaker: str) -> list:
+    """A request between its marks."""
+    return template.prompt_of(wording.format(speaker))
 
 
-def pair_of(speaker: str, line: str, rng: random.Random) -> tuple[str, str]:
-    """A speech as a training example: (prompt, answer), with a randomly chosen wording."""
+def pair_of(speaker: str, line: str, rng: random.Random) -> tuple[list, list]:
+    """A speech as a training example: (prompt, answer), with a randomly chosen wording.
+
+    Both are lists of texts and marks.
+    """
     wording = rng.choice(WORDINGS[kind_of(line)])
-    return prompt_of(wording, speaker), f"{speaker}:\n{line}{END}"
+    return prompt_of(wording, speaker), [f"{speaker}:\n{line}", END]
+
+
+def written(parts: list) -> str:
+    """Texts and marks as people read them."""
+    return "".join(part if isinstance(part, str) else part.name for part in parts)
 
 
 def invented(rng: random.Random) -> str:
@@ -108,16 +120,40 @@ def requests(speakers, wordings: dict, n: int, seed: int = 1) -> list[tuple[str,
     return [(rng.choice(wordings[kind]), rng.choice(speakers), kind) for kind in chosen]
 
 
-def replies(model, tokenizer, asked, **settings) -> list[str]:
-    """What a model answers to requests, each up to its END; greedily unless `settings` differ.
+@dataclass
+class Reply:
+    """What a model answered: its text up to END, and whether it wrote END."""
 
-    settings: those of `sampling.generate`.
+    text: str
+    ended: bool
+
+
+def replies(model, tokenizer, asked, seed: int | None = None) -> list[Reply]:
+    """What a model answers to requests, each up to its END: greedily, or drawn if there is a seed.
+
+    asked: (wording, speaker, kind), as `requests` gives them.
     """
-    prompts = [prompt_of(wording, speaker) for wording, speaker, _ in asked]
-    room = model.config.block_size - max(map(len, prompts))  # so that no request leaves the context
-    texts = generate(model, tokenizer, prompts, room, **({"greedy": True} | settings))
-    written = [text[len(prompt) :] for text, prompt in zip(texts, prompts, strict=True)]
-    return [text.partition(END)[0] + (END if END in text else "") for text in written]
+    rows = [tokenizer.encode(prompt_of(wording, speaker)) for wording, speaker, _ in asked]
+    end = tokenizer.id_of(END)
+    room = model.config.block_size - max(map(len, rows))  # so that no request leaves the context
+    temperature, top_k = (0, None) if seed is None else (1.0, None)
+
+    def side_by_side(some: range) -> list[Reply]:
+        first = None if seed is None else seed + some.start
+        settings = (room, temperature, top_k, None, first, True)
+        new: list[list[int]] = [[] for _ in some]
+        with dropout_off(model):
+            for column in continuations(model, rows[some.start : some.stop], *settings):
+                for ids, i in zip(new, column, strict=True):
+                    if i is not None:
+                        ids.append(i)
+                if all(end in ids for ids in new):
+                    break
+        cut = [ids[: ids.index(end)] if end in ids else ids for ids in new]
+        texts = map(tokenizer.decode, cut)
+        return [Reply(text, end in ids) for text, ids in zip(texts, new, strict=True)]
+
+    return in_halves(side_by_side, range(len(rows)))
 
 
 def success(model, tokenizer, asked) -> float:
@@ -127,14 +163,13 @@ def success(model, tokenizer, asked) -> float:
     return sum(done) / len(done)
 
 
-def follows(answer: str, speaker: str, kind: str = "speak") -> bool:
+def follows(answer: Reply, speaker: str, kind: str = "speak") -> bool:
     """Whether an answer follows the request: the right name, one line, and then the END.
 
-    A question must also end with a question mark. Text after the END does not count.
+    A question must also end with a question mark.
     """
-    said, end, _ = answer.partition(END)
-    name, _, line = said.partition("\n")
-    right = name == f"{speaker}:" and bool(end) and bool(line.strip()) and "\n" not in line
+    name, _, line = answer.text.partition("\n")
+    right = name == f"{speaker}:" and answer.ended and bool(line.strip()) and "\n" not in line
     return right and (kind == "speak" or line.endswith("?"))
 
 

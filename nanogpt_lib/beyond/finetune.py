@@ -14,35 +14,37 @@ import torch.nn.functional as F
 from torch.nn.utils import clip_grad_norm_
 
 from nanogpt_lib.model import GPT
-from nanogpt_lib.tokenizer import CharTokenizer
+from nanogpt_lib.runs.template import MARKS, Mark, MarkedTokenizer
 from nanogpt_lib.training import TrainConfig, lr_at, make_optimizer
 
-END = "¶"  # an answer is over
+END = "¶"  # an answer is over; in a tokenizer that has no letters, as in `arithmetic`
 IGNORED = -100  # F.cross_entropy leaves out targets of this value: its ignore_index
 
 
-def extend(model: GPT, tokenizer: CharTokenizer, symbols: str) -> tuple[GPT, CharTokenizer]:
-    """A copy of a model that knows more symbols, and its tokenizer.
+def extend(model: GPT, tokenizer, marks=MARKS) -> tuple[GPT, MarkedTokenizer]:
+    """A copy of a model that knows marks as well, and its tokenizer.
 
-    Each new symbol gets a row in the embedding table: the mean of the old rows, so that it
-    means nothing special yet, plus a little noise, so that no two rows are the same. All other
-    weights are kept, so the model keeps what it has learnt. Symbols that it knows already do not
-    change.
+    Each mark gets a row in the embedding table: the mean of the old rows, so that it means nothing
+    special yet, plus a little noise, so that no two rows are the same. All other weights are kept,
+    so the model keeps what it has learnt. Marks that it knows already do not change. No text gives
+    the id of a mark; see `runs.template`.
     """
-    new = "".join(dict.fromkeys(s for s in symbols if s not in tokenizer.symbols))
-    tokenizer = CharTokenizer(tokenizer.symbols + new)
-    larger = GPT(replace(model.config, vocab_size=tokenizer.vocab_size))
+    marked = tokenizer if isinstance(tokenizer, MarkedTokenizer) else MarkedTokenizer(tokenizer, ())
+    wanted = [mark if isinstance(mark, Mark) else Mark(mark) for mark in marks]
+    new = [mark for mark in dict.fromkeys(wanted) if mark not in marked.marks]
+    marked = MarkedTokenizer(marked.base, (*marked.marks, *new))
+    larger = GPT(replace(model.config, vocab_size=marked.vocab_size))
     weights = model.state_dict()
     old = weights["transformer.wte.weight"]  # (V, C)
     rows = old.mean(0) + 0.02 * torch.randn(len(new), old.size(1))  # 0.02 as in a new GPT
     table = torch.cat((old, rows))  # (V + new, C)
     weights["transformer.wte.weight"] = weights["lm_head.weight"] = table  # they are tied
     larger.load_state_dict(weights)
-    return larger.train(model.training), tokenizer
+    return larger.train(model.training), marked
 
 
 def pair_batch(tokenizer, pairs, block_size: int):
-    """Pairs (prompt, answer) as a batch to learn from.
+    """Pairs (prompt, answer) as a batch to learn from: texts, or lists of texts and marks.
 
     Returns x and y, both int64 (B, T), T the longest pair's length less one. y is x one token
     later, and IGNORED where nothing is to be learnt: inside the prompt, and behind the end of a

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 
 from nanogpt_lib.beyond.finetune import IGNORED, tune
 from nanogpt_lib.model import GPT, Block
+from nanogpt_lib.sampling import continuations, dropout_off
 from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import TrainConfig
 
@@ -158,22 +159,43 @@ def fit(model: PrefixGPT, pieces, idx, targets, config: TrainConfig) -> list[flo
     return tune(model, draw, config)
 
 
+class Seen:
+    """A PrefixGPT that has its pieces already, as the sampler calls a GPT: it takes words only."""
+
+    def __init__(self, model: PrefixGPT, pieces):
+        self.model, self.pieces = model, pieces
+        self.gpt, self.config = model.gpt, model.gpt.config
+        self.lm_head, self.training = model.gpt.lm_head, False
+        self.new_caches = model.gpt.new_caches
+
+    def __call__(self, idx, caches):
+        """Ids (B, T) to logits (B, T, V). The pieces go into the caches first."""
+        if len(caches[0]) == 0:
+            x = self.model.embed(self.pieces, idx)  # (B, P + T, C)
+        else:
+            x = self.gpt.embed(idx, start=len(caches[0]) - self.pieces.size(1))  # (B, T, C)
+        for block, cache in zip(self.gpt.transformer.h, caches, strict=True):
+            x = block(x, cache)
+        words = x[:, -idx.size(1) :]  # (B, T, C)
+        return self.gpt.lm_head(self.gpt.transformer.ln_f(words)), None
+
+
 @torch.no_grad()
 def caption(model: PrefixGPT, tokenizer: CharTokenizer, pieces) -> list[str]:
     """What a model says about each of (N, P, S), always taking the likeliest symbol.
 
     A caption that does not end is cut when the context is full.
     """
-    was_training = model.training
-    model.eval()
-    idx = torch.full((len(pieces), 1), tokenizer.encode(END)[0])  # (N, 1)
-    for _ in range(model.gpt.config.block_size):
-        logits, _ = model(pieces, idx)  # (N, T, V)
-        idx = torch.cat((idx, logits[:, -1].argmax(-1, keepdim=True)), dim=1)
-        if (idx[:, 1:] == idx[0, 0]).any(dim=1).all():  # all have ended
-            break
-    model.train(was_training)
-    return [tokenizer.decode(row[1:]).split(END)[0] for row in idx]
+    end, room = tokenizer.encode(END)[0], model.gpt.config.block_size
+    said: list[list[int]] = [[] for _ in pieces]
+    with dropout_off(model):
+        seen, begin = Seen(model, pieces), [[end] for _ in pieces]
+        for column in continuations(seen, begin, room, 0, None, None, None, True):
+            for ids, i in zip(said, column, strict=True):
+                ids.append(end if i is None else i)
+            if all(end in ids for ids in said) or len(said[0]) == room:
+                break
+    return [tokenizer.decode(ids).split(END)[0] for ids in said]
 
 
 def facts_right(said: list[str], true: list[str]) -> list[float]:

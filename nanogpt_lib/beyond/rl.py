@@ -9,12 +9,17 @@ the results.
 
 Sources: Williams 1992, "Simple statistical gradient-following algorithms for connectionist
 reinforcement learning" (REINFORCE); Shao et al. 2024, arXiv:2402.03300 (GRPO, section 4.1).
-Every batch is used for one step only, so the ratio of new to old probabilities is 1 and needs no
-clipping. The pull towards the old model (KL) is left out.
+Left out of GRPO: the clipping, since every batch is used for one step only and the ratio of new to
+old probabilities is 1; the pull towards the old model (KL); and its mean over each answer before
+the mean over answers. Here every token counts the same, so long answers count for more, as in DAPO
+(Yu et al. 2025, arXiv:2503.14476, section 3.3). GRPO's own mean makes each token of a long wrong
+answer count less, which lets wrong answers grow (Liu et al. 2025, arXiv:2503.20783).
 """
 
 import copy
+import math
 import random
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -91,33 +96,134 @@ def cheap_check(answer: str, a: int, b: int) -> float:
 REWARDS = {"right sum": right_sum, "cheap check": cheap_check}
 
 
-def practise(model: GPT, reward, config: RLConfig, watch=None) -> list[float]:
+@dataclass
+class Practised:
+    """What one step of practice was made of. The reward alone does not show a collapse."""
+
+    step: int
+    reward: float  # the mean over all answers
+    length: float  # tokens in an answer, the mean
+    ended: float  # share of the answers that came to their END
+    entropy: float  # of the next token, nats, the mean over the answers: 0 means nothing is tried
+    same: int  # groups whose answers all got the same reward: they teach nothing
+
+
+def practise(model: GPT, reward, config: RLConfig, watch=None, note=None) -> list[float]:
     """Improves a model in place with a reward; returns the mean reward of every step.
 
-    reward: a function (answer, a, b) -> number. watch: called as watch(step, model) after every
-    step. It never uses the problems kept for testing.
+    reward: a function (answer, a, b) -> a number, True or False. watch: called as
+    watch(step, model) after every step. note: called as note(Practised(...)) after every step. It
+    never uses the problems kept for testing. A practice that collapses ends with the best model so
+    far, and a warning says so; see `Keeper`.
+    Raises ValueError for a reward that is no finite number, before it changes any weight.
     """
     rng = random.Random(config.seed)
     training = TrainConfig(learning_rate=config.learning_rate, weight_decay=0.0)
     optimizer = make_optimizer(model, training)
-    history = []
+    history, keeper, taught = [], Keeper(), 0
     for step in range(1, config.steps + 1):
         asked = [arithmetic.problem(rng, config.filled) for _ in range(config.problems)]
         asked = [p for p in asked for _ in range(config.group)]  # P * G of them, in groups
         written = tries(model, asked, config.temperature, rng.randrange(2**40))
-        rewards = torch.tensor([reward(w, *p) for w, p in zip(written, asked, strict=True)])
-        advantage = advantages(rewards.view(-1, config.group)).flatten()  # (P * G,)
-        pairs = [(arithmetic.prompt_of(*p), w) for w, p in zip(written, asked, strict=True)]
-        x, y = pair_batch(arithmetic.TOKENIZER, pairs, arithmetic.SIZE.block_size)
+        rewards = rewards_of(reward, written, asked)  # (P * G,)
+        keeper.see(rewards.mean().item(), step, model)
+        groups = rewards.view(-1, config.group)  # (P, G)
+        advantage = advantages(groups).flatten()  # (P * G,)
+        x, y = batch_of(written, asked)  # (P * G, T) each
         logits, _ = model(x)  # (P * G, T, V)
         policy_loss(logits, y, advantage).backward()
         clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
         history.append(rewards.mean().item())
+        same = int((groups == groups[:, :1]).all(dim=1).sum())
+        taught += config.problems - same
+        if note:
+            note(Practised(step, history[-1], *shape_of(written, logits, y), same))
         if watch:
             watch(step, model)
+    if not taught:
+        warnings.warn(
+            f"nothing was learnt: in each of the {config.steps * config.problems} groups all "
+            "answers got the same reward. Practice needs problems that are sometimes solved: give "
+            "easier ones, more answers a group, or a reward that tells good from better",
+            stacklevel=2,
+        )
+    keeper.end(model)
     return history
+
+
+def batch_of(written: list[str], asked) -> tuple[torch.Tensor, torch.Tensor]:
+    """Problems and the answers to them as x and y, int64 (N, T) each; see `pair_batch`."""
+    pairs = [(arithmetic.prompt_of(*p), w) for w, p in zip(written, asked, strict=True)]
+    return pair_batch(arithmetic.TOKENIZER, pairs, arithmetic.SIZE.block_size)
+
+
+def rewards_of(reward, written: list[str], asked) -> torch.Tensor:
+    """The reward of each answer as float (N,). Raises ValueError if one is no finite number."""
+    found = []
+    for answer, problem in zip(written, asked, strict=True):
+        given = reward(answer, *problem)
+        try:
+            value = math.nan if isinstance(given, str) else float(given)
+        except (TypeError, ValueError):
+            value = math.nan
+        if not math.isfinite(value):
+            raise ValueError(
+                f"the reward function gave {given!r} for the answer {answer!r}; a finite number, "
+                "True or False is needed. No weight was changed by it"
+            )
+        found.append(value)
+    return torch.tensor(found)
+
+
+@torch.no_grad()
+def shape_of(written: list[str], logits, targets) -> tuple[float, float, float]:
+    """The answers' mean length, the share that ended, and the mean entropy of their tokens."""
+    chances = logits[targets != IGNORED].softmax(-1)  # (tokens of all answers, V)
+    entropy = torch.special.entr(chances).sum(-1).mean().item()
+    n = len(written)
+    return sum(map(len, written)) / n, sum(END in w for w in written) / n, entropy
+
+
+class Keeper:
+    """Keeps the best weights of a practice, by the mean reward of WINDOW steps in a row.
+
+    A practice has collapsed if its last WINDOW steps got a reward that is lower than the best by
+    more than half of what it had gained, and by more than a third of the range of its rewards.
+    """
+
+    WINDOW = 4  # the reward of one step is that of a hundred answers, and jumps
+
+    def __init__(self):
+        self.rewards: list[float] = []
+        self.best, self.step, self.weights = -math.inf, 0, {}
+
+    def latest(self) -> float:
+        last = self.rewards[-self.WINDOW :]  # fewer at the beginning: step 1 is the untouched model
+        return sum(last) / len(last)
+
+    def see(self, reward: float, step: int, model: GPT) -> None:
+        """Takes note of the reward that a model got, before it changes."""
+        self.rewards.append(reward)
+        if self.latest() > self.best:
+            self.best, self.step = self.latest(), step
+            self.weights = copy.deepcopy(model.state_dict())
+
+    def end(self, model: GPT) -> None:
+        """Puts the best weights back if the practice has collapsed, and says so."""
+        if len(self.rewards) < 2 * self.WINDOW:
+            return
+        gained = self.best - sum(self.rewards[: self.WINDOW]) / self.WINDOW
+        lost = self.best - self.latest()
+        if lost > max(gained / 2, (max(self.rewards) - min(self.rewards)) / 3, 1e-6):
+            model.load_state_dict(self.weights)
+            warnings.warn(
+                f"the practice collapsed: the mean reward fell from {self.best:.2f} at step "
+                f"{self.step} to {self.latest():.2f} at the end. The model is the one of before "
+                f"step {self.step} again. Try a lower learning rate, or fewer steps",
+                stacklevel=3,
+            )
 
 
 def tries(model: GPT, asked, temperature: float, seed: int) -> list[str]:

@@ -45,8 +45,9 @@ def bits_per_character(loss: float, n_tokens: int, n_characters: int) -> float:
 def flops_per_token(config: GPTConfig) -> int:
     """Multiplications and additions to train on one token.
 
-    Two for each weight in the forward pass, four in the backward pass (Kaplan et al. 2020,
-    arXiv:2001.08361, section 2.1). The embedding counts once, as the last layer: to look up a row
+    Six for each weight (two forward, four backward). In attention twelve for each layer, channel
+    and place of the context, as if no mask spared half of it (Chowdhery et al. 2022,
+    arXiv:2204.02311, appendix B). The embedding counts once, as the last layer: to look up a row
     costs nothing.
     """
     C = config.n_embd

@@ -4,7 +4,15 @@
 """
 
 from nanogpt_lib.plots.attention import attention_maps, attention_rows
-from nanogpt_lib.plots.charts import bars, bars_beside, estimates, heatmap, histograms, lines
+from nanogpt_lib.plots.charts import (
+    bars,
+    bars_beside,
+    estimates,
+    heatmap,
+    histograms,
+    lines,
+    panels,
+)
 from nanogpt_lib.plots.curves import (
     board,
     curve_and_sample,
@@ -46,6 +54,7 @@ __all__ = [
     "loss_figure",
     "loss_strips",
     "model_map",
+    "panels",
     "parallelisms",
     "pieces",
     "round_trip",

@@ -148,6 +148,27 @@ def estimates(groups, truth: float, title="", xlabel="", label="whole text") -> 
     axes.set_ylim(len(groups) - 0.4, -0.6)
     axes.set_xlabel(xlabel)
     axes.set_title(title, loc="left", fontweight="bold")
-    axes.legend(loc="lower right", edgecolor="none")
+    figure.legend(loc="outside lower right", edgecolor="none")  # no dot is below it
     axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def panels(x, groups, title="", xlabel="") -> Figure:
+    """Curves in one panel for each heading, side by side over the same x, each on its own scale.
+
+    groups: {heading: {name: values}}. The same names have the same colours; a legend names them.
+    """
+    figure = Figure(figsize=(10, 2.9), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure.supxlabel(xlabel, fontsize=10)
+    columns = figure.subplots(1, len(groups), squeeze=False)[0]
+    for axes, (heading, named) in zip(columns, groups.items(), strict=True):
+        for (name, values), colour in zip(named.items(), PALETTE, strict=False):
+            axes.plot(x, values, color=colour, label=visible(str(name)), linewidth=1.3)
+        axes.set_title(visible(heading), fontsize=10.5, loc="left")
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    handles, labels = columns[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", fontsize=9, frameon=False)
     return figure

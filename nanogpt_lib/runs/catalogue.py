@@ -1,8 +1,11 @@
 """Finds a record or a model by its folder, its file, or its name in the library."""
 
+import json
 import os
 import re
 from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
 
 from nanogpt_lib.machine.paths import RECORDED, runs_dir
 from nanogpt_lib.runs.record import RECORD, RecordError
@@ -27,6 +30,25 @@ def own(run: str | Path) -> Path:
     if len(path.parts) == 1 and not path.exists() and (runs_dir() / path).is_dir():
         return runs_dir() / path
     return path
+
+
+def newest_tuned() -> Path:
+    """The folder in `runs_dir()` whose model was tuned on requests last."""
+    for path in sorted(runs_dir().glob("*/best.safetensors"), key=changed, reverse=True):
+        try:
+            with safe_open(path, framework="pt") as file:
+                tokenizer = json.loads((file.metadata() or {})["nanogpt"])["tokenizer"]
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+            continue  # damaged: it is named when somebody asks for it by its name
+        if isinstance(tokenizer, dict) and tokenizer.get("type") == "marked":
+            return path.parent
+    raise ValueError(
+        f"there is no tuned model in {runs_dir()} yet: notebook 08 tunes one and saves it"
+    )
+
+
+def changed(path: Path) -> float:
+    return path.stat().st_mtime
 
 
 def find(run: str | Path) -> Path:

@@ -21,16 +21,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from nanogpt_lib.bpe import BPETokenizer
 from nanogpt_lib.machine.files import whole_file, why
 from nanogpt_lib.machine.gradients import give_back
+from nanogpt_lib.machine.paths import runs_dir
 from nanogpt_lib.machine.processes import ranks
 from nanogpt_lib.model import GPT
 from nanogpt_lib.runs import families, old_checkpoint, quantise, schema
 from nanogpt_lib.runs.catalogue import own, shipped_models
-from nanogpt_lib.shards.vocabulary import TOKENIZERS
-from nanogpt_lib.tokenizer import CharTokenizer
-from nanogpt_lib.training import Evaluation, Run
+from nanogpt_lib.runs.template import MarkedTokenizer, Tokenizer
+from nanogpt_lib.shards import vocabulary
+from nanogpt_lib.training import Evaluation, Run, TrainConfig
 
 LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
 NEXT = "next.safetensors"  # becomes the last when it is whole
@@ -39,6 +39,8 @@ FORMAT = 2  # 1 was PyTorch's own format: see `old_checkpoint`
 OPTIMIZER, RANDOM = "optimizer/", "random/"  # tensors that are not weights begin like this
 FLOATS = ("F32", "F16", "BF16")
 LONGEST_HEADER = 10_000_000  # bytes; 5,000 evaluations with a sample each take about 3 million
+# By what their data calls them.
+TOKENIZERS: dict[str, Any] = {**vocabulary.TOKENIZERS, "marked": MarkedTokenizer}
 
 
 class CheckpointError(RuntimeError):
@@ -56,18 +58,11 @@ def snapshot(run: Run, tokenizer, about: dict, complete: bool = True) -> dict:
     exactly. False is enough to sample, and leaves out the path of the text: such a file is handed
     on.
     """
-    data = {
-        "format": FORMAT,
-        "family": families.name_of(run.model),
-        "model_config": asdict(run.model.config),
-        "train_config": asdict(run.config),
-        "tokenizer": tokenizer.to_dict(),
-        "bits": None,  # the weights are floats
-        "about": about if complete else {k: v for k, v in about.items() if k != "text"},
+    about = about if complete else {k: v for k, v in about.items() if k != "text"}
+    data = of_model(run.model, tokenizer, about, run.config) | {
         "step": run.step,
         "seconds": run.seconds,
         "history": [asdict(point) for point in run.history],
-        "weights": dict(run.model.named_parameters()),  # a tied matrix once
     }
     if complete:
         data |= {
@@ -80,6 +75,23 @@ def snapshot(run: Run, tokenizer, about: dict, complete: bool = True) -> dict:
             "random": random_states(run),
         }
     return data
+
+
+def of_model(model, tokenizer, about: dict, config: TrainConfig) -> dict:
+    """A model as plain data and tensors, without a run."""
+    return {
+        "format": FORMAT,
+        "family": families.name_of(model),
+        "model_config": asdict(model.config),
+        "train_config": asdict(config),
+        "tokenizer": tokenizer.to_dict(),
+        "bits": None,  # the weights are floats
+        "about": about,
+        "step": 0,
+        "seconds": 0.0,
+        "history": [],
+        "weights": dict(model.named_parameters()),  # a tied matrix once
+    }
 
 
 def moments(run: Run) -> dict[str, Tensor]:
@@ -150,6 +162,34 @@ def save(data: dict, path: Path) -> None:
             f"{path} could not be written: {why(error)}. What was saved before is untouched; "
             "resume when that is mended"
         ) from error
+
+
+def save_model(model: GPT, tokenizer, name: str | Path, about: dict | None = None) -> Path:
+    """Saves a model that was changed outside a run, as by tuning; returns its folder.
+
+    name: a folder, or a bare name, which is a folder in `runs_dir()`. `load_model(name)`,
+    `nanogpt sample NAME` and, for a model that was tuned on requests, `nanogpt chat NAME` find it.
+    What was saved there before is replaced. about: plain data to keep with it.
+    Raises ValueError for weights that are not finite, and for the folder of a training run: its
+    best model would be lost. Raises CheckpointError if nothing can be written there.
+    """
+    path = Path(name)
+    folder = runs_dir() / path if len(path.parts) == 1 and not path.is_dir() else path
+    if (folder / "run.jsonl").exists():
+        raise ValueError(f"{folder} is the folder of a training run: choose another name")
+    if tokenizer.vocab_size != model.config.vocab_size:
+        raise ValueError(
+            f"the tokenizer has {tokenizer.vocab_size} symbols and the model "
+            f"{model.config.vocab_size}: they do not belong together"
+        )
+    if not all(torch.isfinite(weight).all() for weight in model.parameters()):
+        raise ValueError("the model's weights are not finite: its training diverged")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"{folder} cannot be made: {why(error)}") from error
+    save(of_model(model, tokenizer, about or {}, TrainConfig()), folder / BEST)
+    return folder
 
 
 def make_room(size: int) -> None:
@@ -354,12 +394,12 @@ def check_complete(data: dict) -> None:
         raise ValueError(f"this version knows no optimiser {data['optimizer']!r}")
 
 
-def load_tokenizer(data: dict) -> CharTokenizer | BPETokenizer:
+def load_tokenizer(data: dict) -> Tokenizer:
     """The tokenizer in a snapshot. Raises ValueError if it is none."""
     return TOKENIZERS[data["tokenizer"]["type"]].from_dict(data["tokenizer"])
 
 
-def load_model(path: str | Path) -> tuple[GPT, CharTokenizer | BPETokenizer, dict]:
+def load_model(path: str | Path) -> tuple[GPT, Tokenizer, dict]:
     """A model to sample from, its tokenizer, and the whole snapshot.
 
     path: a checkpoint, a run folder, or a name, such as "pocket": your own run of that name, else

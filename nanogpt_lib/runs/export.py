@@ -3,6 +3,10 @@
     GPT2LMHeadModel.from_pretrained(folder)
     AutoTokenizer.from_pretrained(folder)
 
+The folder of a model that was tuned on requests has a chat template, too:
+
+    pipeline("text-generation", folder)([{"role": "user", "content": "Ask as ROMEO."}])
+
 Our parameters already have GPT-2's names. There are three differences: their matrices are
 transposed, their layers always have biases, and rules describe their tokenizer instead of code.
 A README.md beside them says what the model is: its card.
@@ -20,6 +24,7 @@ from nanogpt_lib.bpe import PIECE, BPETokenizer
 from nanogpt_lib.model import GPT
 from nanogpt_lib.runs.card import card
 from nanogpt_lib.runs.checkpoint import load_model
+from nanogpt_lib.runs.template import CHAT_TEMPLATE, END, MARKS, Mark, MarkedTokenizer, is_chat
 from nanogpt_lib.sampling import encode_prompt
 from nanogpt_lib.shards.gpt2 import DOCUMENT, LETTERS, GPT2Tokenizer
 from nanogpt_lib.shards.gpt2 import PIECE as GPT2_PIECE
@@ -49,6 +54,12 @@ def export(checkpoint: str | Path, folder: str | Path) -> Path:
             "clean_up_tokenization_spaces": False,  # decoding gives back what was encoded
         },
     }
+    if is_chat(tokenizer):  # a tuned model: its answer ends at END
+        end = {"eos_token_id": tokenizer.id_of(END), "pad_token_id": tokenizer.id_of(END)}
+        texts["config.json"] |= end
+        texts["generation_config.json"] |= end | {"eos_token_id": [*map(tokenizer.id_of, MARKS)]}
+        texts["tokenizer_config.json"] |= {"eos_token": END.name, "pad_token": END.name}
+        texts["tokenizer_config.json"]["chat_template"] = CHAT_TEMPLATE
     folder.parent.mkdir(parents=True, exist_ok=True)
     # All or nothing: the folder gets its name only when it is whole.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as unfinished:
@@ -121,16 +132,23 @@ def weights(model: GPT) -> dict[str, torch.Tensor]:
     return found
 
 
-def tokenizer_rules(tokenizer: CharTokenizer | BPETokenizer) -> dict:
+def tokenizer_rules(tokenizer: CharTokenizer | BPETokenizer | MarkedTokenizer) -> dict:
     """The tokenizer as the `tokenizers` library writes it: tokenizer.json."""
-    rules = byte_pairs(tokenizer) if isinstance(tokenizer, BPETokenizer) else characters(tokenizer)
-    added = []
+    marks = tokenizer.marks if isinstance(tokenizer, MarkedTokenizer) else ()
+    base = tokenizer.base if isinstance(tokenizer, MarkedTokenizer) else tokenizer
+    rules = byte_pairs(base) if isinstance(base, BPETokenizer) else characters(base)
+    special = [*map(added, marks, range(base.vocab_size, 2**31))]
     if isinstance(tokenizer, GPT2Tokenizer):
-        way = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-        added = [{"id": tokenizer.vocab_size - 1, "content": DOCUMENT, "special": True} | way]
-    usual = {"version": "1.0", "added_tokens": added}
+        special = [added(Mark(DOCUMENT), tokenizer.vocab_size - 1)]
+    usual = {"version": "1.0", "added_tokens": special}
     unused = ("truncation", "padding", "normalizer", "post_processor")
     return usual | dict.fromkeys(unused) | rules
+
+
+def added(mark: Mark, number: int) -> dict:
+    """A mark as a special token: found in a text by its name, before the text is split."""
+    unchanged = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    return {"id": number, "content": mark.name, "special": True} | unchanged
 
 
 def characters(tokenizer: CharTokenizer) -> dict:

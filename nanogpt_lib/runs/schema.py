@@ -180,6 +180,14 @@ class GPT2Pairs(Form):
     merges: Annotated[list[tuple[Size | Literal[0], Size | Literal[0]]], Field(max_length=10**6)]
 
 
+class Marked(Form):
+    """A `template.MarkedTokenizer` as plain data."""
+
+    type: Literal["marked"]
+    base: Annotated[Characters | BytePairs, Field(discriminator="type")]
+    marks: Annotated[list[Name], Field(max_length=1000)]
+
+
 class Header(Form):
     """What stands beside the tensors of a checkpoint; see `checkpoint.snapshot`."""
 
@@ -189,7 +197,7 @@ class Header(Form):
     family: Name
     model_config_: dict[Name, Any] = Field(alias="model_config")
     train_config: Training
-    tokenizer: Annotated[Characters | BytePairs | GPT2Pairs, Field(discriminator="type")]
+    tokenizer: Annotated[Characters | BytePairs | GPT2Pairs | Marked, Field(discriminator="type")]
     about: dict[Name, Any]
     step: Steps
     seconds: Seconds

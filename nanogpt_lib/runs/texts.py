@@ -12,6 +12,7 @@ from nanogpt_lib.checks import MOST_COPIED, TextError, check_length, copied_in_w
 from nanogpt_lib.corpus import fingerprint, load_corpus, split
 from nanogpt_lib.machine.terminal import harmless
 from nanogpt_lib.ngram import counts_of, keys, ladder
+from nanogpt_lib.runs.template import Tokenizer
 from nanogpt_lib.shards import mapped, vocabulary
 from nanogpt_lib.tokenizer import CharTokenizer
 
@@ -28,7 +29,7 @@ class Data:
     """A text that is ready for training."""
 
     path: str | None  # None for Tiny Shakespeare
-    tokenizer: CharTokenizer | BPETokenizer
+    tokenizer: Tokenizer
     train_ids: torch.Tensor  # (N,), the smallest integers that hold all ids
     val_ids: torch.Tensor
     fingerprint: str
@@ -57,7 +58,7 @@ class Data:
 
 def prepare(
     path: str | None,
-    tokenizer: CharTokenizer | BPETokenizer | None = None,
+    tokenizer: Tokenizer | None = None,
     max_symbols: int | None = None,
     first: dict | None = None,
     kind: str | None = None,
@@ -82,7 +83,8 @@ def prepare(
     tokenizer = tokenizer or learnt(text, kind or "char", vocab, max_symbols)
     train_ids, val_ids = split(encode(text, tokenizer))
     check_length(train_ids, val_ids, block_size=1)
-    n = vocabulary.count_characters(mapped.parts(val_ids.numpy()), tokenizer)
+    base = getattr(tokenizer, "base", tokenizer)  # a text never gives a mark
+    n = vocabulary.count_characters(mapped.parts(val_ids.numpy()), base)
     known = fingerprint(text)
     del text  # it may be large
     path = path and str(Path(path).resolve())  # a run may be resumed from another folder
@@ -188,7 +190,7 @@ def say(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
-def encode(text: str, tokenizer: CharTokenizer | BPETokenizer) -> torch.Tensor:
+def encode(text: str, tokenizer: Tokenizer) -> torch.Tensor:
     """A text as ids (N,), in the smallest integers that hold them all."""
     V = tokenizer.vocab_size
     kind = torch.uint8 if V <= 2**8 else torch.int16 if V <= 2**15 else torch.int32

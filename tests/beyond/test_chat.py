@@ -7,11 +7,9 @@ import pytest
 from experiments.__main__ import main as experiments
 from nanogpt_lib.beyond import chat
 from nanogpt_lib.beyond.chat import (
-    ASSISTANT,
-    MARKS,
     NEW_WORDINGS,
-    USER,
     WORDINGS,
+    Reply,
     examples,
     follows,
     pair_of,
@@ -22,8 +20,9 @@ from nanogpt_lib.beyond.chat import (
     speeches,
     success,
 )
-from nanogpt_lib.beyond.finetune import END, IGNORED, extend, pair_batch
+from nanogpt_lib.beyond.finetune import IGNORED, extend, pair_batch
 from nanogpt_lib.runs.figures import read_record
+from nanogpt_lib.runs.template import ASSISTANT, END, MARKS, USER
 
 
 def test_speeches_are_names_and_lines_that_fit_every_request(text, pocket):
@@ -42,26 +41,26 @@ def test_no_wording_is_both_learnt_and_kept_back():
 
 def test_a_request_and_its_answer_name_the_same_speaker():
     prompt, answer = pair_of("ROMEO", "Is the day so young?", random.Random(1))
-    assert "ROMEO" in prompt and prompt[0] == USER and prompt[-1] == ASSISTANT
-    assert answer == f"ROMEO:\nIs the day so young?{END}"
-    assert prompt_of("Ask as {}.", "ROMEO") == "«Ask as ROMEO.»"
+    assert "ROMEO" in prompt[1] and prompt[0] == USER and prompt[2] == ASSISTANT
+    assert answer == ["ROMEO:\nIs the day so young?", END]
+    assert prompt_of("Ask as {}.", "ROMEO") == [USER, "Ask as ROMEO.", ASSISTANT]
+    assert chat.written(prompt + answer[1:]).endswith("<|assistant|><|end|>")
 
 
 @pytest.mark.parametrize(
     ("answer", "kind", "good"),
     [
-        ("ROMEO:\nAy me.¶", "speak", True),
-        ("ROMEO:\nAy me.¶whatever comes then", "speak", True),
-        ("JULIET:\nAy me.¶", "speak", False),
-        ("ROMEO:\nAy me.", "speak", False),
-        ("ROMEO:\n¶", "speak", False),
-        ("ROMEO:\nAy me.\nO.¶", "speak", False),
-        ("ROMEO:\nAy me.¶", "ask", False),
-        ("ROMEO:\nAy?¶", "ask", True),
+        (("ROMEO:\nAy me.", True), "speak", True),
+        (("JULIET:\nAy me.", True), "speak", False),
+        (("ROMEO:\nAy me.", False), "speak", False),
+        (("ROMEO:\n", True), "speak", False),
+        (("ROMEO:\nAy me.\nO.", True), "speak", False),
+        (("ROMEO:\nAy me.", True), "ask", False),
+        (("ROMEO:\nAy?", True), "ask", True),
     ],
 )
 def test_an_answer_follows_if_name_line_and_end_are_as_asked(answer, kind, good):
-    assert follows(answer, "ROMEO", kind) is good
+    assert follows(Reply(*answer), "ROMEO", kind) is good
 
 
 def test_speakers_put_aside_are_in_no_lesson(text):
@@ -93,15 +92,14 @@ def test_invented_names_come_as_often_as_asked_for_and_always_fit(text, pocket):
 
 def test_success_is_the_share_of_requests_that_are_followed(pocket, monkeypatch):
     asked = [("Speak as {}.", "ROMEO", "speak"), ("Ask as {}.", "ROMEO", "ask")]
-    monkeypatch.setattr(chat, "replies", lambda *_: ["ROMEO:\nAy me.¶"] * 2)
+    monkeypatch.setattr(chat, "replies", lambda *_: [Reply("ROMEO:\nAy me.", True)] * 2)
     assert success(*pocket, asked) == 0.5
 
 
 def test_replies_are_what_is_written_after_the_request(pocket):
     model, tokenizer = extend(*pocket, MARKS)
     (reply,) = replies(model, tokenizer, [("Speak as {}.", "ROMEO", "speak")])
-    assert reply and USER not in reply
-    assert reply.find(END) in (-1, len(reply) - 1)
+    assert reply.text and USER.name not in reply.text and END.name not in reply.text
 
 
 @pytest.mark.slow

@@ -6,33 +6,36 @@ import pytest
 import torch
 
 from nanogpt_lib import BatchSampler, CharTokenizer, TrainConfig
-from nanogpt_lib.beyond.finetune import END, IGNORED, extend, mixed, pair_batch, tune
+from nanogpt_lib.beyond.finetune import IGNORED, extend, mixed, pair_batch, tune
+from nanogpt_lib.runs.template import MARKS
 
 LETTERS = CharTokenizer("abcdefgh=")
 
 
 def test_a_model_with_more_symbols_scores_the_old_ones_as_before(pocket, ids):
     model, tokenizer = pocket
-    larger, more = extend(model, tokenizer, "«»" + END)
+    larger, more = extend(model, tokenizer)
     x = ids[1][None, :40]
     with torch.no_grad():
         assert torch.equal(larger(x)[0][..., : tokenizer.vocab_size], model(x)[0])
-    assert more.symbols == tokenizer.symbols + "«»¶"
+    assert more.symbols == [*tokenizer.symbols, "<|user|>", "<|assistant|>", "<|end|>"]
     assert larger.num_params() == model.num_params() + 3 * model.config.n_embd
 
 
 def test_extending_changes_nothing_in_the_old_model(pocket):
     model, tokenizer = pocket
-    larger, _ = extend(model, tokenizer, END)
+    larger, _ = extend(model, tokenizer)
     with torch.no_grad():
         larger.transformer.wte.weight.zero_()
     assert model.transformer.wte.weight.abs().sum() > 0
     assert larger.lm_head.weight is larger.transformer.wte.weight
 
 
-def test_symbols_that_are_known_are_not_added_again(pocket):
-    model, tokenizer = pocket
-    assert extend(model, tokenizer, "a¶¶")[1].symbols == tokenizer.symbols + "¶"
+def test_marks_that_are_known_are_not_added_again(pocket):
+    once = extend(*pocket)
+    twice = extend(*once, [*MARKS, "<|tool|>"])
+    assert twice[1].symbols == [*once[1].symbols, "<|tool|>"]
+    assert twice[0].config.vocab_size == once[0].config.vocab_size + 1
 
 
 def test_the_first_target_is_the_answers_first_token():

@@ -7,6 +7,7 @@ from experiments.__main__ import main as experiments
 from nanogpt_lib.beyond import arithmetic
 from nanogpt_lib.beyond.finetune import IGNORED
 from nanogpt_lib.beyond.rl import (
+    Keeper,
     RLConfig,
     advantages,
     cheap_check,
@@ -101,14 +102,67 @@ def test_practice_raises_the_reward(adder):
 
 def test_a_reward_that_is_always_the_same_changes_nothing(adder):
     before = {name: p.clone() for name, p in adder.named_parameters()}
-    practise(adder, lambda *_: 1.0, RLConfig(**FEW | {"steps": 2}))
+    with pytest.warns(UserWarning, match="nothing was learnt"):
+        practise(adder, lambda *_: 1.0, RLConfig(**FEW | {"steps": 2}))
     for name, p in adder.named_parameters():
         assert torch.allclose(p, before[name], atol=1e-6), name
 
 
+@pytest.mark.parametrize("reward", [float("nan"), float("inf"), None, "1", [1]])
+def test_a_reward_that_is_no_number_is_named_before_a_weight_changes(adder, reward):
+    before = [p.clone() for p in adder.parameters()]
+    calls = iter([1.0] * 5 + [reward] * 999)
+    with pytest.raises(ValueError, match=r"gave .* for the answer '.*No weight was changed"):
+        practise(adder, lambda *_: next(calls), RLConfig(**FEW))
+    assert all(map(torch.equal, before, adder.parameters()))
+
+
+def test_true_and_false_are_rewards(adder):
+    notes = []
+    config = RLConfig(**FEW | {"steps": 2})
+    history = practise(adder, lambda answer, a, b: "0" in answer, config, note=notes.append)
+    assert [note.reward for note in notes] == history and 0 < history[0] < 1
+    assert all(0 <= note.ended <= 1 and note.length > 0 and note.entropy > 1 for note in notes)
+
+
+def test_groups_without_a_difference_are_counted_and_named_if_none_teaches(adder):
+    notes = []
+    with pytest.warns(UserWarning, match="nothing was learnt: in each of the 8 groups"):
+        practise(adder, lambda *_: True, RLConfig(**FEW | {"steps": 2}), note=notes.append)
+    assert [note.same for note in notes] == [4, 4]
+
+
+def test_a_practice_that_collapses_ends_with_the_best_model(adder):
+    before = {name: p.clone() for name, p in adder.named_parameters()}
+    found = iter([i % 8 == 0 for i in range(32)] + [False] * 999)  # right once, never again
+    with pytest.warns(UserWarning, match="the practice collapsed: the mean reward fell from 0.1"):
+        practise(adder, lambda *_: next(found), RLConfig(**FEW))
+    for name, p in adder.named_parameters():
+        assert torch.equal(p, before[name])
+
+
+@pytest.mark.parametrize(
+    ("rewards", "collapsed"),
+    [
+        ([0.1] * 20, False),
+        ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.5, 0.6, 0.5, 0.6], False),
+        ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.1, 0.0, 0.0, 0.0, 0.0], True),
+        ([-0.3, -0.2, -0.1, -0.1, -0.4, -0.6, -0.9, -0.9, -0.9, -0.9], True),
+        ([0.5, 0.0, 0.0], False),
+    ],
+)
+def test_a_collapse_is_told_from_noise(rewards, collapsed, adder, recwarn):
+    keeper = Keeper()
+    for step, reward in enumerate(rewards):
+        keeper.see(reward, step, adder)
+    keeper.end(adder)
+    assert bool(len(recwarn)) == collapsed
+
+
 def test_practice_uses_no_problem_that_is_kept_for_testing(adder):
     asked = []
-    practise(adder, lambda _, *p: float(asked.append(p) is None), RLConfig(**FEW | {"steps": 2}))
+    config = RLConfig(**FEW | {"steps": 2})
+    practise(adder, lambda w, *p: len(w) + bool(asked.append(p)), config)
     assert len(asked) == 2 * 4 * 8
     assert not any(arithmetic.held_out(*p) for p in asked)
     assert len(set(asked)) == 8  # a group shares its problem
@@ -151,3 +205,13 @@ def test_in_the_shipped_record_practice_helps_and_the_cheap_check_is_cheated():
     for seed in {seed for seed, _ in right}:
         before, after = right[seed, "nothing"], right[seed, "right sum"]
         assert after > before > right[seed, "cheap check"]
+
+
+def test_the_collapse_command_writes_each_step(tmp_path, capsys):
+    words = "--seeds 1 --tokens 4096 --steps 2 --tests 2 --out"
+    experiments(["collapse", *words.split(), str(tmp_path)])
+    rows = read_record("collapse", tmp_path)
+    assert [row["learning_rate"] for row in rows] == [1e-4, 3e-3]
+    assert all([step["step"] for step in row["steps"]] == [1, 2] for row in rows)
+    assert set(rows[0]["steps"][0]) == {"step", "reward", "length", "ended", "entropy", "same"}
+    assert capsys.readouterr().out.count("kept") == 2

@@ -229,3 +229,11 @@ def test_a_token_cannot_double_for_ever():
     dull = BPETokenizer.train("a" * 100_000 + " b c", 300)  # training stops before that
     assert max(map(len, dull.symbols)) <= 1000
     assert dull.decode(dull.encode("a" * 5000)) == "a" * 5000
+
+
+@pytest.mark.parametrize(
+    "text", ["a  b", "a   b\n  c", "x \n\n y", "  two", "end  ", "a  .b", "a\t b"]
+)
+def test_after_several_blanks_a_word_keeps_its_space_as_in_gpt2(text):
+    theirs = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True).pre_tokenize_str(text)
+    assert PIECE.findall(text) == [text[a:b] for _, (a, b) in theirs]

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import re
 import sys
 import threading
 import time
@@ -15,9 +16,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 from nbclient import NotebookClient
+from tokenizers import pre_tokenizers
 from torch import nn
 
+from nanogpt_lib.bpe import BPETokenizer
 from nanogpt_lib.course import exercises as ex
 from nanogpt_lib.course.exercises import patience
 from nanogpt_lib.course.exercises.showing import example
@@ -98,6 +103,42 @@ def stream_with_a_filter(lines):
     return "".join(json.loads(event)["choices"][0]["text"] for event in events)
 
 
+def pair_by_counter(ids):
+    count = Counter(itertools.pairwise(ids))
+    most = max(count.values())
+    return min(pair for pair in count if count[pair] == most)
+
+
+def encode_by_rank(ids, merges):
+    rank = {pair: n for n, pair in enumerate(merges)}
+    ids = list(ids)
+    while True:
+        known = [(rank[p], i) for i, p in enumerate(itertools.pairwise(ids)) if p in rank]
+        if not known:
+            return ids
+        n, i = min(known)
+        ids[i : i + 2] = [256 + n]
+
+
+def pieces_by_unicode(text):
+    rule = r"'s|'t|'re|'ve|'m|'ll|'d| ?[^\W\d_]+| ?\d+| ?[^\s\w]+| ?_+|\s+(?!\S)|\s+"
+    return [found.group() for found in re.compile(rule).finditer(text)]
+
+
+def carries_by_divmod(a, b, columns):
+    found, carry = [], 0
+    for _ in range(columns):
+        found.append(carry)
+        (a, x), (b, y) = divmod(a, 10), divmod(b, 10)
+        carry = (x + y + carry) // 10
+    return found
+
+
+def caption_loss_by_hand(logits, targets, n_pieces):
+    chosen = logits[:, n_pieces:].log_softmax(-1)[targets >= 0]
+    return -chosen.gather(1, targets[targets >= 0][:, None]).mean()
+
+
 RIGHT = {
     "runs in a dictionary": (ex.count_runs, runs_in_a_loop),
     "runs by zip": (
@@ -152,6 +193,34 @@ RIGHT = {
         ex.group_advantages,
         then(ex.group_advantages, torch.Tensor.numpy),
     ),
+    "advantages in double precision": (
+        ex.group_advantages,
+        lambda r: ex.group_advantages.answer(r.double()),
+    ),
+    "advantages as lists": (ex.group_advantages, then(ex.group_advantages, torch.Tensor.tolist)),
+    "advantages with 1e-8": (
+        ex.group_advantages,
+        lambda r: (r - r.mean(1, keepdim=True)) / (r.std(1, keepdim=True) + 1e-8),
+    ),
+    "bits of a token by 0.693": (ex.bits_a_character, lambda loss, n, m: loss * n / m / 0.693),
+    "bits of a token by log2": (
+        ex.bits_a_character,
+        lambda loss, n, m: n / m * math.log2(math.exp(loss)),
+    ),
+    "the pair by a Counter": (ex.most_frequent_pair, pair_by_counter),
+    "the pair as a list": (ex.most_frequent_pair, then(ex.most_frequent_pair, list)),
+    "merges as a tensor": (ex.bpe_encode, then(ex.bpe_encode, torch.tensor)),
+    "merges by rank, one at a time": (ex.bpe_encode, encode_by_rank),
+    "pieces as a tuple": (ex.gpt2_pieces, then(ex.gpt2_pieces, tuple)),
+    "pieces by a compiled rule": (ex.gpt2_pieces, pieces_by_unicode),
+    "a chat as a tensor": (ex.chat_ids, then(ex.chat_ids, torch.tensor)),
+    "carries by divmod": (ex.carries, carries_by_divmod),
+    "lora merged": (ex.lora_layer, lambda x, W, A, B, a: x @ (W + a / len(A) * B @ A).T),
+    "lora by linear": (
+        ex.lora_layer,
+        lambda x, W, A, B, a: F.linear(x, W) + a / len(A) * F.linear(F.linear(x, A), B),
+    ),
+    "the caption's loss by hand": (ex.caption_loss, caption_loss_by_hand),
     "a value as a Decimal": (ex.initial_loss, Decimal("10.82")),
     "a value as an array of one": (ex.initial_loss, np.log([50257])),
     "a value as a fraction": (ex.tokens_per_step, Fraction(768)),
@@ -263,6 +332,63 @@ def one_hot_in_columns(ids, V):
     rows = torch.zeros(len(ids), V)
     rows[:, ids] = 1
     return rows
+
+
+def all_blanks_in_one(text):
+    words = r"'(?:s|t|re|ve|m|ll|d)| ?[^\W\d_]+| ?\d+| ?(?:[^\s\w]|_)+"
+    return re.findall(rf"{words}|\s+", text)
+
+
+def frames_by_hanning(sound, window, hop):
+    frames = sound.unfold(0, window, hop) * torch.from_numpy(np.hanning(window)).float()
+    return torch.fft.rfft(frames).abs().square().clamp(min=1e-12).log10()
+
+
+def without_zeros(ids, pair, new):
+    merged, i = [], 0
+    while i < len(ids):
+        if i + 1 < len(ids) and (ids[i], ids[i + 1]) == pair:
+            merged.append(new)
+            i += 2
+        else:
+            merged += [ids[i]] if ids[i] else []
+            i += 1
+    return merged
+
+
+def leftmost_first(ids, merges):
+    ids, i = list(ids), 0
+    while i + 1 < len(ids):
+        if (ids[i], ids[i + 1]) in merges:
+            ids[i : i + 2] = [256 + merges.index((ids[i], ids[i + 1]))]
+            i = -1
+        i += 1
+    return ids
+
+
+def marks_by_replacing(turns, marks):
+    ids = list("".join(f"<{who}>{words}<end>" for who, words in turns).encode())
+    for name, mark in marks.items():
+        spelled = list(f"<{name}>".encode())
+        for i in reversed(range(len(ids))):
+            if ids[i : i + len(spelled)] == spelled:
+                ids[i : i + len(spelled)] = [mark]
+    return ids
+
+
+def carries_of_more_than_ten(a, b, columns):
+    found, carry = [], 0
+    for i in range(columns):
+        found.append(carry)
+        carry = 1 if a // 10**i % 10 + b // 10**i % 10 + carry > 10 else 0
+    return found
+
+
+def lean_of_plain_ink(image):
+    H, W = image.shape
+    y, x = -torch.arange(H).float().view(H, 1), torch.arange(W).float().view(1, W)
+    y, x = y - (image * y).sum(), x - (image * x).sum()
+    return (image * x * y).sum() / (image * y * y).sum()
 
 
 WRONG = {
@@ -397,6 +523,40 @@ WRONG = {
     "top-p thrown away": (ex.top_p_chances, top_p_thrown_away, "is its result kept"),
     "top-p without the crossing one": (ex.top_p_chances, without_crossing, "crosses p is cut"),
     "on meta": (ex.causal_mean, then(ex.causal_mean, lambda y: y.to("meta")), "device 'meta'"),
+    "no last pair": (
+        ex.most_frequent_pair,
+        lambda ids: pair_by_counter(ids[:-1]),
+        "range(len(ids) - 1)",
+    ),
+    "the last of equals": (
+        ex.most_frequent_pair,
+        lambda ids: sorted(Counter(itertools.pairwise(ids)).items(), key=lambda c: c[1])[-1][0],
+        "takes the one that comes last",
+    ),
+    "a zero taken for nothing": (ex.merge_pair, without_zeros, "`if ids[i]` takes it"),
+    "the leftmost pair": (
+        ex.bpe_encode,
+        leftmost_first,
+        "take the merge that was learnt first",
+    ),
+    "all blanks in one": (ex.gpt2_pieces, all_blanks_in_one, "takes the space of the next word"),
+    "split": (ex.gpt2_pieces, str.split, "the spaces are gone"),
+    "marks typed": (ex.chat_ids, marks_by_replacing, "somebody who types <end> ends the turn"),
+    "a carry of 10": (ex.carries, carries_of_more_than_ten, "exactly 10 carries as well"),
+    "over G": (
+        ex.group_advantages,
+        lambda r: (r - r.mean(1, keepdim=True)) / (r.std(1, keepdim=True, correction=0) + 1e-4),
+        "divides by G here",
+    ),
+    "a symmetric window": (ex.log_frames, frames_by_hanning, "window is symmetric"),
+    "a mean over masked places": (
+        ex.caption_loss,
+        lambda z, y, n: F.cross_entropy(
+            z[:, n:].flatten(0, 1), y.flatten(), reduction="none"
+        ).mean(),
+        "also those that are left out",
+    ),
+    "a lean without shares": (ex.lean_of, lean_of_plain_ink, "not made to shares"),
     "a value as text": (ex.initial_loss, "10.82", "write the number without quotes"),
     "a value with commas in text": (ex.embedding_cost, "19,298,688", "answer = 19298688"),
     "a value with commas": (ex.embedding_cost, (19, 298, 688), "answer = 19_298_688"),
@@ -735,3 +895,20 @@ def test_in_a_kernel_it_shows_a_line_ends_a_loop_and_heeds_the_stop_button():
     assert "it did not end; it was stopped" in said[2]
     assert "it did not end; you stopped it" in said[3]
     assert said[4] == "42\n"
+
+
+# Against another implementation
+
+
+@given(st.text("aZé'slt \t\n19_.?<"))
+def test_the_pieces_of_the_exercise_are_those_of_gpt2(text):
+    theirs = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str(text)
+    assert ex.gpt2_pieces.answer(text) == [text[a:b] for _, (a, b) in theirs]
+
+
+@given(st.text("abcdé", max_size=30))
+def test_encode_and_decode_of_the_exercises_are_the_library_s(text):
+    tokenizer = BPETokenizer.train("abc abcd bcd cd dé ab abc é é é", 280)
+    ids = ex.bpe_encode.answer(list(text.encode()), tokenizer.merges)
+    assert ids == tokenizer.encode(text)
+    assert ex.bpe_decode.answer(ids, tokenizer.merges) == text

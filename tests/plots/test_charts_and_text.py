@@ -56,3 +56,15 @@ def test_runs_beside_each_other_show_their_own_curves():
         curves = [list(line.get_ydata()) for line in axes.lines]
         assert [p.val_loss for p in points] in curves
         assert [p.train_loss for p in points] in curves
+
+
+def test_panels_share_x_and_colours_and_name_them_once():
+    groups = {"reward": {"low": [1, 2], "high": [0, 0]}, "length": {"low": [5, 6], "high": [7, 8]}}
+    figure = plots.panels([0, 1], groups, "Practice", "step")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["reward", "length"]
+    for axes, named in zip(figure.axes, groups.values(), strict=True):
+        assert [list(line.get_ydata()) for line in axes.lines] == list(named.values())
+        assert axes.get_ylim()[0] == 0
+    colours = [[line.get_color() for line in axes.lines] for axes in figure.axes]
+    assert colours[0] == colours[1]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["low", "high"]

@@ -1,14 +1,9 @@
-"""The pictures of notebook 09 show what they are given, and the sheet to draw on answers."""
-
-import sys
+"""The pictures of notebook 09 show what they are given."""
 
 import pytest
 import torch
 
-from nanogpt_lib import GPT, CharTokenizer, GPTConfig
-from nanogpt_lib.beyond.digits import smudge
-from nanogpt_lib.beyond.modalities import PrefixGPT, caption, patches
-from nanogpt_lib.beyond.sketchpad import sketchpad
+from nanogpt_lib.beyond.modalities import patches
 from nanogpt_lib.plots import pictures as modality_plots
 
 SEVEN = torch.zeros(8, 8)
@@ -81,53 +76,3 @@ def test_bars_are_as_high_as_the_shares_in_percent():
     assert [p.get_height() for p in axes.patches] == pytest.approx([90, 50, 80, 25])
     assert [line.get_ydata()[0] for line in axes.lines] == pytest.approx([10, 40])
     assert {"GPT", "probe", "digit", "lean", "90"} <= set(words(figure))
-
-
-@pytest.fixture
-def seeing():
-    torch.manual_seed(0)
-    size = GPTConfig(vocab_size=4, block_size=6, n_layer=1, n_head=2, n_embd=8)
-    seeing = PrefixGPT(GPT(size), n_pieces=16, piece_size=4)
-    with torch.no_grad():  # with eyes that matter, so that a square makes a difference
-        seeing.encoder.weight *= 100
-    return seeing.eval()
-
-
-TOKENIZER = CharTokenizer("\nabc")
-
-
-def test_the_sheet_says_what_the_model_says_to_the_softened_drawing(seeing):
-    sheet = sketchpad(seeing, TOKENIZER, SEVEN)
-    (expected,) = caption(seeing, TOKENIZER, patches(smudge(SEVEN)[None]))
-    assert sheet.said == f"The model says: {expected}"
-    assert expected in sheet.says.value
-
-
-def test_a_click_draws_a_square_and_asks_the_model_again(seeing):
-    sheet = sketchpad(seeing, TOKENIZER)
-    assert sheet.said.startswith("Click on squares")
-    sheet.squares[8 * 2 + 5].value = True
-    drawn = torch.zeros(8, 8)
-    drawn[2, 5] = 1
-    assert torch.equal(sheet.picture(), smudge(drawn))
-    assert sheet.said.startswith("The model says")
-    assert sheet.squares[21].button_style == "primary"
-
-
-def test_wiping_leaves_an_empty_sheet(seeing):
-    sheet = sketchpad(seeing, TOKENIZER, SEVEN)
-    sheet.wipe_button.click()
-    assert not sheet.picture().any()
-    assert sheet.said.startswith("Click on squares")
-    assert {square.button_style for square in sheet.squares} == {""}
-
-
-def test_a_notebook_that_is_only_read_still_says_something(seeing):
-    bundle = sketchpad(seeing, TOKENIZER, SEVEN)._repr_mimebundle_()
-    assert "The model says" in bundle["text/plain"]
-
-
-def test_without_ipywidgets_it_says_how_to_draw_with_signs(seeing, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)  # as if it were not installed
-    assert sketchpad(seeing, TOKENIZER) is None
-    assert "digits.from_text" in capsys.readouterr().out

@@ -15,6 +15,7 @@ from nanogpt_lib.machine.device import pick_compute
 from nanogpt_lib.model import GPT, GPTConfig
 from nanogpt_lib.runs import checkpoint
 from nanogpt_lib.runs.export import export, tokenizer_rules
+from nanogpt_lib.runs.template import ASSISTANT, MARKS, USER, MarkedTokenizer, prompt_of, reply
 from nanogpt_lib.tokenizer import CharTokenizer
 from nanogpt_lib.training import TrainConfig, new_run
 
@@ -124,6 +125,35 @@ def test_an_unknown_symbol_stands_for_what_was_capped_away(text):
     ours = CharTokenizer.train("aaabbcé", max_symbols=3)
     theirs = Tokenizer.from_str(json.dumps(tokenizer_rules(ours)))
     assert theirs.encode(text).ids == ours.encode(text)
+
+
+@pytest.mark.parametrize("kind", ["characters", "pieces"])
+def test_a_tuned_model_is_talked_to_with_its_template(
+    kind, save, tokenizer, pairs_of_bytes, tmp_path
+):
+    marked = MarkedTokenizer(tokenizer if kind == "characters" else pairs_of_bytes, MARKS)
+    path = save(marked)
+    ours, _, _ = checkpoint.load_model(path)
+    answer = pipeline("text-generation", str(export(path, tmp_path / "out")))
+    asked = {"role": "user", "content": "Ask as ROMEO."}
+    (written,) = answer([asked], do_sample=False)
+    said = written["generated_text"][-1]
+    assert said["role"] == "assistant"
+    assert said["content"] == "".join(reply(ours, marked, "Ask as ROMEO.", greedy=True))
+    theirs = answer.tokenizer
+    ids = theirs.apply_chat_template([asked], add_generation_prompt=True, return_dict=False)
+    assert ids == marked.encode(prompt_of("Ask as ROMEO."))
+
+
+@pytest.mark.parametrize(
+    "typed", ["<|end|>", "a<<|user|>|end|>", "<|<|assistant|>", "<" * 5 + "|end|>"]
+)
+def test_no_request_types_a_mark_there_either(typed, save, pairs_of_bytes, tmp_path):
+    marked = MarkedTokenizer(pairs_of_bytes, MARKS)
+    _, theirs = load(export(save(marked), tmp_path / "out"))
+    asked = [{"role": "user", "content": typed}]
+    ids = theirs.apply_chat_template(asked, add_generation_prompt=True, return_dict=False)
+    assert [i for i in ids if i >= marked.base.vocab_size] == marked.encode([USER, ASSISTANT])
 
 
 def test_a_folder_that_holds_something_is_left_as_it_was(save, tokenizer, tmp_path):

@@ -64,6 +64,10 @@ _HOME = {
     "n07_subwords": (
         "most_frequent_pair",
         "merge_pair",
+        "gpt2_pieces",
+        "bpe_encode",
+        "bpe_decode",
+        "chat_ids",
         "bits_a_character",
         "stuck_at",
     ),
@@ -72,6 +76,7 @@ _HOME = {
         "fewer_problems",
         "carries",
         "group_advantages",
+        "lora_layer",
     ),
     "n09_modalities": (
         "pieces_of_a_photo",

@@ -2,7 +2,7 @@
 
 import torch
 
-from nanogpt_lib.beyond import arithmetic, finetune, rl
+from nanogpt_lib.beyond import arithmetic, finetune, lora, rl
 from nanogpt_lib.course.exercises.base import exercise, question
 from nanogpt_lib.course.exercises.comparing import as_tensor
 
@@ -103,7 +103,7 @@ fewer_problems = question(
     question="The carry into each column when a and b are added, from the units up: a list.",
     minutes=6,
     level=2,
-    inputs=[(48, 37, 3), (295, 708, 4), (15, 22, 2)],
+    inputs=[(48, 37, 3), (295, 708, 4), (15, 22, 2), (64, 46, 3)],
     hints=[
         "a // 10**i % 10 is the digit of column i; column 0 holds the units.",
         "Nothing is carried into the units. From column to column: carry = (x + y + carry) // 10.",
@@ -143,6 +143,17 @@ def carries_not_carried_on(a, b, columns):
     return written
 
 
+@carries.mistake(
+    "a column that sums to exactly 10 carries as well: (x + y + carry) // 10, or >= 10."
+)
+def carries_above_ten(a, b, columns):
+    written, carry = [], 0
+    for i in range(columns):
+        written.append(carry)
+        carry = int(a // 10**i % 10 + b // 10**i % 10 + carry > 10)
+    return written
+
+
 @carries.mistake("those are the digits of the sum: the carry is what is left for the next column.")
 def carries_digits(a, b, columns):
     return [(a + b) // 10**i % 10 for i in range(columns)]
@@ -168,6 +179,7 @@ def nearly(given, right) -> bool:
     ],
     library=rl.advantages,
     same=nearly,
+    used=True,
     praise="a hard problem's one right answer now counts for more than an easy problem's many.",
 )
 def group_advantages(rewards):
@@ -185,7 +197,7 @@ def advantages_of_equals(rewards):
 
 
 @group_advantages.mistake(
-    "one mean is used for all problems: then whoever gets an easy problem is praised. Each row "
+    "one mean is used for all problems, so an answer is praised for an easy problem. Each row "
     "has its own, dim=1."
 )
 def advantages_over_all(rewards):
@@ -210,3 +222,78 @@ def advantages_without_scale(rewards):
 )
 def advantages_without_baseline(rewards):
     return rewards / (rewards.std(dim=1, keepdim=True) + 1e-4)
+
+
+@group_advantages.mistake(
+    "the deviation divides by G here, torch's std(dim=1) by G - 1: leave out unbiased=False or "
+    "correction=0. Both are in use; with few answers they differ."
+)
+def advantages_of_all(rewards):
+    above = rewards - rewards.mean(dim=1, keepdim=True)
+    return above / (rewards.std(dim=1, keepdim=True, correction=0) + 1e-4)
+
+
+@group_advantages.mistake("that is divided by the variance: take its root, .std().")
+def advantages_by_variance(rewards):
+    above = rewards - rewards.mean(dim=1, keepdim=True)
+    return above / (rewards.var(dim=1, keepdim=True) + 1e-4)
+
+
+_dice = torch.Generator().manual_seed(1)
+TOKENS = torch.randn(3, 4, generator=_dice)  # (T, in)
+W = torch.randn(2, 4, generator=_dice)  # (out, in)
+THIN = torch.randn(2, 4, generator=_dice), torch.randn(2, 2, generator=_dice)  # rank 2
+ONE = torch.randn(1, 4, generator=_dice), torch.randn(2, 1, generator=_dice)  # rank 1
+
+
+@exercise(
+    question="A layer with LoRA: x (T, in), W (out, in), A (r, in), B (out, r) -> (T, out).",
+    minutes=8,
+    level=2,
+    inputs=[(TOKENS, W, *THIN, 2.0), (TOKENS, W, *ONE, 2.0), (TOKENS[:1], W, *THIN, 16.0)],
+    hints=[
+        "The old layer is x @ W.T, (T, out). It stays as it is.",
+        "The change goes through the narrow place: x @ A.T is (T, r), then @ B.T, (T, out).",
+        "It is scaled by alpha / r, with r = A.shape[0], so that the rate need not change with r.",
+    ],
+    library=lora.LoRA,
+    praise="B begins as zeros, so at first nothing changes; then only A and B learn.",
+)
+def lora_layer(x, W, A, B, alpha):
+    return x @ W.T + alpha / A.shape[0] * (x @ A.T @ B.T)
+
+
+@lora_layer.mistake("the change is not scaled: multiply it by alpha / r, r = A.shape[0].")
+def lora_without_scale(x, W, A, B, alpha):
+    return x @ W.T + x @ A.T @ B.T
+
+
+@lora_layer.mistake(
+    "it is scaled by alpha alone: divide by r = A.shape[0], or a higher rank would mean longer "
+    "steps."
+)
+def lora_scaled_by_alpha(x, W, A, B, alpha):
+    return x @ W.T + alpha * (x @ A.T @ B.T)
+
+
+@lora_layer.mistake(
+    "the old layer is scaled, too: alpha / r belongs to the change alone, or the model would "
+    "change before it has learnt."
+)
+def lora_all_scaled(x, W, A, B, alpha):
+    return alpha / A.shape[0] * (x @ W.T + x @ A.T @ B.T)
+
+
+@lora_layer.mistake("the old layer is missing: LoRA adds to what the layer did before, x @ W.T.")
+def lora_alone(x, W, A, B, alpha):
+    return alpha / A.shape[0] * (x @ A.T @ B.T)
+
+
+@lora_layer.mistake("that is the layer without its change: add alpha / r * (x @ A.T @ B.T).")
+def lora_forgotten(x, W, A, B, alpha):
+    return x @ W.T
+
+
+@lora_layer.mistake("it is divided by the width of the layer: r is the rank, A.shape[0].")
+def lora_divided_by_width(x, W, A, B, alpha):
+    return x @ W.T + alpha / A.shape[1] * (x @ A.T @ B.T)

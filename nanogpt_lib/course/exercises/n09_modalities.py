@@ -151,6 +151,30 @@ def lean_not_centred(image):
 
 
 @lean_of.mistake(
+    "the ink is not made to shares: divide the picture by its sum first, or the centre of the ink "
+    "lies outside of it, and a bold digit leans more than a thin one."
+)
+def lean_without_shares(image):
+    H, W = image.shape
+    up, across = -torch.arange(H).view(H, 1), torch.arange(W).view(1, W)
+    up = up - (image * up).sum()
+    across = across - (image * across).sum()
+    return (image * across * up).sum() / (image * up**2).sum()
+
+
+@lean_of.mistake(
+    "the centre is that of the picture, not of its ink: weight each place with its share, "
+    "(share * up).sum()."
+)
+def lean_from_the_middle(image):
+    H, W = image.shape
+    share = image / image.sum()
+    up = (H - 1) / 2 - torch.arange(H).view(H, 1)
+    across = torch.arange(W).view(1, W) - (W - 1) / 2
+    return (share * across * up).sum() / (share * up**2).sum()
+
+
+@lean_of.mistake(
     "you divide by how far the ink spreads across: that tells how far it moves up for each pixel "
     "to the right. Divide by the spread up and down."
 )
@@ -219,6 +243,23 @@ def loss_with_the_filling(logits, targets, n_pieces):
 
 
 @caption_loss.mistake(
+    "the mean is over all places, also those that are left out: divide by the number of targets "
+    "that are not -100, as F.cross_entropy's own mean does."
+)
+def loss_over_masked_places(logits, targets, n_pieces):
+    return loss_summed(logits, targets, n_pieces) / targets.numel()
+
+
+@caption_loss.mistake(
+    "each caption's mean is taken first, then the mean of these: a word of a short caption would "
+    "count more than one of a long caption. Take one mean over all words."
+)
+def loss_by_caption(logits, targets, n_pieces):
+    rows = [F.cross_entropy(z[n_pieces:], y) for z, y in zip(logits, targets, strict=True)]
+    return torch.stack(rows).mean()
+
+
+@caption_loss.mistake(
     "that is the sum: long captions would count more, and the learning rate would depend on the "
     "batch. Take the mean."
 )
@@ -258,6 +299,15 @@ def log_frames(sound, window, hop):
 )
 def frames_with_edges(sound, window, hop):
     frames = sound.unfold(0, window, hop)
+    return (torch.fft.rfft(frames).abs() ** 2).clamp(min=1e-12).log10()
+
+
+@log_frames.mistake(
+    "the window is symmetric, periodic=False: it fades to 0 at both ends. For a spectrum take "
+    "torch.hann_window(window) as it is; its next value would be the 0 of the next frame."
+)
+def frames_of_a_symmetric_window(sound, window, hop):
+    frames = sound.unfold(0, window, hop) * torch.hann_window(window, periodic=False)
     return (torch.fft.rfft(frames).abs() ** 2).clamp(min=1e-12).log10()
 
 

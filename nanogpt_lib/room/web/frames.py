@@ -81,14 +81,14 @@ def softmax_slider(scores, tokens, height: int = 300):
     return small("slider.js", call, {"tokens": tokens, "scores": scores}, height, seen)
 
 
-def small(script: str, call: str, data: dict, height: int, seen: str) -> "Framed":
-    """A small page of one script: `call` starts it, with `data` at hand."""
+def small(script: str, call: str, data: dict, height: int, seen: str, *more: str) -> "Framed":
+    """A small page of one script: `call` starts it, with `data` at hand. more: scripts it needs."""
     return Framed(
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         f"<title>{escape(seen)}</title><style>{read('page.css')}{read('explorer.css')}</style>"
         '<main><div id="root"></div></main>'
         f'<script type="application/json" id="data">{as_json(data)}</script>'
-        f"<script>{read(script)}"
+        f"<script>{''.join(map(read, (*more, script)))}"
         f'const data = JSON.parse(document.getElementById("data").textContent);\n{call}'
         "</script></html>",
         height,

@@ -4,8 +4,8 @@
 
 // ---------------------------------------------------------------- characters and pieces of words
 class CharTokenizer {
-  constructor({ symbols }) {
-    this.symbols = symbols;
+  constructor({ symbols, marks = [] }) { // no text gives the id of a mark
+    this.symbols = [...symbols, ...marks];
     this.idOf = new Map(symbols.map((symbol, id) => [symbol, id]));
     this.unknown = this.idOf.get("\ufffd"); // undefined unless the text was capped
   }
@@ -15,17 +15,17 @@ class CharTokenizer {
   decoder() { return (id) => this.symbols[id]; } // gives the text of each id as it comes
 }
 
-// A word with the space before it, a run of marks with the space before it, or a run of blanks.
-const PIECE = / ?[^\x00-\x20\x7f!-&(-/:-@[-`{-~]+| ?[!-&(-/:-@[-`{-~]+|[\x00-\x20\x7f]+/gu;
-
+// A word or a run of punctuation with the space before it, or the blanks before that.
+const PIECE = / ?[^\x00-\x20\x7f!-&(-/:-@[-`{-~]+| ?[!-&(-/:-@[-`{-~]+|[\x00-\x20\x7f]+(?= [^\x00-\x20\x7f])|[\x00-\x20\x7f]+/gu;
 class BPETokenizer {
-  constructor({ merges }) { // rows of [first, second, new]: ids
+  constructor({ merges, marks = [] }) { // rows of [first, second, new]: ids
     this.bytes = Array.from({ length: 256 }, (_, value) => [value]); // of each token
     this.rank = new Map(); // of each pair: its place among the merges, and what it becomes
     merges.forEach(([a, b, id], place) => {
       this.bytes[id] ??= [...this.bytes[a], ...this.bytes[b]];
       this.rank.set(`${a} ${b}`, { place, a, b, id });
     });
+    this.bytes.push(...marks.map((name) => [...new TextEncoder().encode(name)]));
   }
   encode(text) { return (text.match(PIECE) ?? []).flatMap((piece) => this.merged(piece)); }
   merged(piece) { // the merges in the order in which they were learnt

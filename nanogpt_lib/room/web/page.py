@@ -22,6 +22,7 @@ from nanogpt_lib.room.playground import first_prompt
 from nanogpt_lib.room.web.frames import Framed, as_json, read
 from nanogpt_lib.runs import families, quantise
 from nanogpt_lib.runs.checkpoint import load_model
+from nanogpt_lib.runs.template import MarkedTokenizer
 from nanogpt_lib.runs.texts import readable
 from nanogpt_lib.shards.gpt2 import GPT2Tokenizer
 from nanogpt_lib.tokenizer import CharTokenizer
@@ -149,8 +150,13 @@ def told(model, tokenizer, data: dict, name: str, bits: int) -> dict:
     }
 
 
-def rules(tokenizer: CharTokenizer | BPETokenizer) -> dict:
-    """A tokenizer as `model.js` takes it: its symbols, or its merges with the ids they become."""
+def rules(tokenizer: CharTokenizer | BPETokenizer | MarkedTokenizer) -> dict:
+    """A tokenizer as `model.js` takes it: its symbols, or its merges with the ids they become.
+
+    Marks come last: the page can write their names, and no text gives their ids.
+    """
+    if isinstance(tokenizer, MarkedTokenizer):
+        return rules(tokenizer.base) | {"marks": [mark.name for mark in tokenizer.marks]}
     if isinstance(tokenizer, CharTokenizer):
         return {"type": "char", "symbols": list(tokenizer.symbols)}
     if isinstance(tokenizer, GPT2Tokenizer):
@@ -183,8 +189,13 @@ def as_on_the_page(model: nn.Module, bits: int) -> nn.Module:
 
 
 def stored(model: nn.Module, bits: int) -> tuple[list[dict], bytes]:
-    """Where each weight stands in one block of bytes, and the block."""
-    tensors, blob, found = [], bytearray(), on_the_page(model, bits)
+    """Where each weight of a model stands in one block of bytes, and the block."""
+    return laid_out(on_the_page(model, bits))
+
+
+def laid_out(found: dict[str, Tensor]) -> tuple[list[dict], bytes]:
+    """Where each of these weights stands in one block of bytes, and the block."""
+    tensors, blob = [], bytearray()
 
     def put(values: Tensor) -> int:
         blob.extend(b"\0" * (-len(blob) % 4))  # numbers of four bytes begin at a multiple of four
