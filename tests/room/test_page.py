@@ -28,6 +28,7 @@ from nanogpt_lib.machine.device import pick_compute
 from nanogpt_lib.room.web.frames import read, softmax_slider
 from nanogpt_lib.room.web.page import as_on_the_page, cost, name_of, page_of, write_page
 from nanogpt_lib.runs import checkpoint
+from nanogpt_lib.runs.template import MARKS, MarkedTokenizer
 from nanogpt_lib.training import Evaluation, TrainConfig, new_run
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -285,6 +286,24 @@ def test_characters_of_several_tokens_are_shown_whole(opened, random_checkpoint)
     assert view.evaluate("document.getElementById('surprises').textContent") == "café 🙂!"
     (name,) = view.evaluate("ask('attention', { text: 'é', most: 1 }).then((a) => a.tokens)")
     assert name == "‹a9›"  # a token alone, which is half of a character
+
+
+@pytest.mark.parametrize("kind", ["characters", "pieces"])
+def test_marks_are_shown_by_their_names_and_no_text_gives_them(
+    kind, opened, random_checkpoint, tokenizer, pieces
+):
+    base = tokenizer if kind == "characters" else pieces
+    path = random_checkpoint(MarkedTokenizer(base, MARKS))
+    model, own, _ = load_model(path)
+    view = settled(opened(page_of(path)))
+    ids = view.evaluate("(text) => ask('encode', { text }).then((a) => a.ids)", "A<|end|>")
+    assert ids == own.encode("A<|end|>", unknown="drop") and max(ids) < base.vocab_size
+    view.fill("#prompt", "A")
+    view.check("#greedy")
+    view.click("#write")
+    view.locator("#speed").filter(has_text="400 tokens").wait_for()
+    written = view.evaluate("document.getElementById('written').textContent")
+    assert written == greedy_text(as_on_the_page(model, 8), own, "A", 400)
 
 
 def test_an_unknown_letter_is_named_and_left_out(opened):
