@@ -16,6 +16,7 @@ from nanogpt_lib.plots.curves import (
 )
 from nanogpt_lib.plots.diagrams import model_map, round_trip
 from nanogpt_lib.plots.judges import three_judges
+from nanogpt_lib.plots.lens import logit_lens
 from nanogpt_lib.plots.style import BEST, PALETTE, RATE, RUNG, TRAIN, VALIDATION, visible
 from nanogpt_lib.plots.text import copies_map, loss_strips, pieces, sample_cards, token_strip
 
@@ -40,6 +41,7 @@ __all__ = [
     "heatmap",
     "histograms",
     "lines",
+    "logit_lens",
     "loss_figure",
     "loss_strips",
     "model_map",

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nanogpt_lib import GPT, GPTConfig
+from nanogpt_lib import GPT, GPTConfig, load_model
 from nanogpt_lib.course import exercises as ex
 from nanogpt_lib.course.exercises import by_hand, stages
 from nanogpt_lib.course.exercises.n03_build import ONE, SMALL, W
@@ -17,9 +17,10 @@ from nanogpt_lib.course.exercises.n03_build import ONE, SMALL, W
 
 # A model as people write it: classes, with a switch for each thing that is often done otherwise.
 class Attention(nn.Module):
-    def __init__(self, C, n_head, **slip):
+    def __init__(self, C, n_head, bias, **slip):
         super().__init__()
-        self.c_attn, self.c_proj = nn.Linear(C, 3 * C), nn.Linear(C, C)
+        self.c_attn = nn.Linear(C, 3 * C, bias=bias)
+        self.c_proj = nn.Linear(C, C, bias=bias)
         self.n_head, self.slip = n_head, slip
 
     def forward(self, x):
@@ -38,19 +39,21 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    def __init__(self, C, bend=F.gelu, **slip):
+    def __init__(self, C, bias, bend=F.gelu, **slip):
         super().__init__()
-        self.c_fc, self.c_proj, self.bend = nn.Linear(C, 4 * C), nn.Linear(4 * C, C), bend
+        self.c_fc, self.bend = nn.Linear(C, 4 * C, bias=bias), bend
+        self.c_proj = nn.Linear(4 * C, C, bias=bias)
 
     def forward(self, x):
         return self.c_proj(self.bend(self.c_fc(x)))
 
 
 class Block(nn.Module):
-    def __init__(self, C, n_head, **slip):
+    def __init__(self, C, n_head, bias, **slip):
         super().__init__()
-        self.ln_1, self.ln_2 = nn.LayerNorm(C), nn.LayerNorm(C)
-        self.attn, self.mlp, self.slip = Attention(C, n_head, **slip), MLP(C, **slip), slip
+        self.ln_1, self.ln_2 = nn.LayerNorm(C, bias=bias), nn.LayerNorm(C, bias=bias)
+        self.attn, self.mlp = Attention(C, n_head, bias, **slip), MLP(C, bias, **slip)
+        self.slip = slip
 
     def forward(self, x):
         way = self.slip.get("way")
@@ -73,12 +76,12 @@ class Block(nn.Module):
 class Classes(nn.Module):
     def __init__(self, config, **slip):
         super().__init__()
-        C, n = config.n_embd, config.n_head
+        C, n, bias = config.n_embd, config.n_head, config.bias
         self.transformer = nn.Module()
         self.transformer.wte = nn.Embedding(config.vocab_size, C)
         self.transformer.wpe = nn.Embedding(config.block_size, C)
-        self.transformer.h = nn.ModuleList(Block(C, n, **slip) for _ in range(config.n_layer))
-        self.transformer.ln_f = nn.LayerNorm(C)
+        self.transformer.h = nn.ModuleList(Block(C, n, bias, **slip) for _ in range(config.n_layer))
+        self.transformer.ln_f = nn.LayerNorm(C, bias=bias)
         self.lm_head = nn.Linear(C, config.vocab_size, bias=False)
         if not slip.get("untied"):
             self.lm_head.weight = self.transformer.wte.weight
@@ -144,9 +147,10 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_model_is_told_how_far_it_is_right_and_what_is_wrong(name):
     model, words = WRONG[name]
-    status, message = ex.MyGPT.judge(model)
-    assert status == "Not yet"
-    assert words in message
+    verdict = ex.MyGPT.examine(model)
+    assert verdict.status == "Not yet"
+    assert words in verdict.message
+    assert name == "untied" or "ids = [[3, 1, 4, 1, 5, 8, 2]], n_layer = 2" in verdict.example
 
 
 def loops(ids, w, n_layer, n_head):
@@ -173,7 +177,7 @@ def loops(ids, w, n_layer, n_head):
 
 
 def two(w, at):
-    return w[f"{at}.weight"], w[f"{at}.bias"]
+    return w[f"{at}.weight"], w.get(f"{at}.bias", 0)
 
 
 def eyes(own):
@@ -284,6 +288,10 @@ def without_bias(self, C):
     self.transformer["h"][0]["mlp"]["c_fc"].bias = None
 
 
+def with_bias(self, C):
+    self.transformer["h"][0]["mlp"]["c_fc"] = nn.Linear(C, 4 * C)
+
+
 def turned(self, C):
     self.transformer["h"][1]["attn"]["c_attn"] = nn.Linear(3 * C, C)
 
@@ -296,7 +304,11 @@ def renamed(self, C):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (without_bias, "`transformer.h.0.mlp.c_fc.bias` has no place in it"),
+        (without_bias, "your module lacks `transformer.h.0.mlp.c_fc.bias`"),
+        (
+            with_bias,
+            "your module has `transformer.h.0.mlp.c_fc.bias`: the weights",
+        ),
         (turned, "nn.Linear(n_in, n_out) stores (n_out, n_in)"),
         (renamed, "have `transformer.ln_f.weight`, and your module has `transformer.norm.weight`"),
     ],
@@ -328,3 +340,15 @@ def test_the_model_by_hand_is_the_library_s():
     with torch.no_grad():
         right = model(ONE)[0]
     assert torch.allclose(by_hand.gpt(ONE, W, SMALL.n_layer, SMALL.n_head), right, atol=1e-5)
+
+
+def test_a_checked_module_loads_the_shipped_weights_and_scores_as_the_library_s_does(capsys):
+    pocket, tokenizer, _ = load_model("pocket")
+    kind = ex.MyGPT.check(Renamed)
+    assert kind is Renamed and "your MyGPT" in capsys.readouterr().out
+    mine, ids = kind(pocket.config), torch.tensor([tokenizer.encode("hear me spea")])
+    shipped = ex.MyGPT.renamed(pocket.state_dict(), kind)
+    mine.load_state_dict({name: shipped.get(name, own) for name, own in mine.state_dict().items()})
+    with torch.no_grad():
+        assert torch.allclose(mine(ids), pocket(ids)[0], atol=1e-4)
+        assert mine(ids)[0, -1].argmax() != mine(ids)[0, -2].argmax()

@@ -13,11 +13,11 @@ from torch import nn
 
 
 def linear(x, w, at):
-    return x @ w[f"{at}.weight"].T + w[f"{at}.bias"]
+    return x @ w[f"{at}.weight"].T + w.get(f"{at}.bias", 0)  # some models have no biases
 
 
 def norm(x, w, at):
-    return F.layer_norm(x, x.shape[-1:], w[f"{at}.weight"], w[f"{at}.bias"])
+    return F.layer_norm(x, x.shape[-1:], w[f"{at}.weight"], w.get(f"{at}.bias"))
 
 
 def mlp(x, w, at):
@@ -53,15 +53,18 @@ def gpt(ids, w, n_layer, n_head):
 class MyGPT(nn.Module):
     def __init__(self, config):
         super().__init__()
-        self.config, C, blocks = config, config.n_embd, nn.ModuleList()
+        self.config, C, bias = config, config.n_embd, config.bias
+        blocks = nn.ModuleList()
         for _ in range(config.n_layer):
-            attn = nn.ModuleDict({"c_attn": nn.Linear(C, 3 * C), "c_proj": nn.Linear(C, C)})
-            mlp = nn.ModuleDict({"c_fc": nn.Linear(C, 4 * C), "c_proj": nn.Linear(4 * C, C)})
-            norms = {"ln_1": nn.LayerNorm(C), "ln_2": nn.LayerNorm(C)}
+            c_attn, c_proj = nn.Linear(C, 3 * C, bias=bias), nn.Linear(C, C, bias=bias)
+            attn = nn.ModuleDict({"c_attn": c_attn, "c_proj": c_proj})
+            c_fc, c_proj = nn.Linear(C, 4 * C, bias=bias), nn.Linear(4 * C, C, bias=bias)
+            mlp = nn.ModuleDict({"c_fc": c_fc, "c_proj": c_proj})
+            norms = {name: nn.LayerNorm(C, bias=bias) for name in ("ln_1", "ln_2")}
             blocks.append(nn.ModuleDict({**norms, "attn": attn, "mlp": mlp}))
-        tables = {"wte": nn.Embedding(config.vocab_size, C)}
-        tables["wpe"] = nn.Embedding(config.block_size, C)
-        self.transformer = nn.ModuleDict({**tables, "h": blocks, "ln_f": nn.LayerNorm(C)})
+        self.transformer = nn.ModuleDict({"h": blocks, "ln_f": nn.LayerNorm(C, bias=bias)})
+        self.transformer["wte"] = nn.Embedding(config.vocab_size, C)
+        self.transformer["wpe"] = nn.Embedding(config.block_size, C)
 
     def forward(self, ids):
         w = dict(self.named_parameters())  # the head is the table of symbols again: tied

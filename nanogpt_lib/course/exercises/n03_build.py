@@ -40,7 +40,8 @@ class Shape:
     bias: bool = True
 
 
-SMALL, OTHER = Shape(), Shape(vocab_size=7, block_size=6, n_layer=3, n_head=2, n_embd=8)
+SMALL = Shape()
+OTHER = Shape(vocab_size=7, block_size=6, n_layer=3, n_head=2, n_embd=8, bias=False)
 W, OTHER_W = stages.weights(SMALL), stages.weights(OTHER, seed=1)
 ONE = torch.tensor([[3, 1, 4, 1, 5, 8, 2]])  # (1, T): one text, so that its stream is found easily
 TWO = torch.tensor([[2, 0, 6, 5, 3], [1, 1, 4, 0, 2]])  # (2, T)
@@ -146,12 +147,20 @@ def where(finding: stages.Finding, told: str) -> str:
     return f"{finding.reached}{wrong}{told}"
 
 
+def tried(ids, shape) -> str:
+    """What a model was tried with."""
+    sizes = f"n_layer = {shape.n_layer}, n_head = {shape.n_head}, n_embd = {shape.n_embd}"
+    return f"tried with ids = {ids.tolist()}, {sizes}"
+
+
 class Staged(Exercise):
     """An exercise whose answer is a whole model: it is told how far it is right."""
 
-    def run(self, answer, arguments: tuple):
-        """Calls what the learner wrote, which may raise."""
-        return answer(*arguments)
+    def examine(self, answer) -> Verdict:
+        verdict = super().examine(answer)
+        if verdict.status == "Not yet" and verdict.message.startswith("right up to"):
+            verdict.example = tried(ONE, SMALL)
+        return verdict
 
     def place(self, answer, n: int) -> stages.Finding:
         ids, w, n_layer, n_head = self.inputs[n]
@@ -236,6 +245,10 @@ TURNED = (
     "it is turned on its side. nn.Linear(n_in, n_out) stores (n_out, n_in), as the shipped weights "
     "do: give it the number that goes in first."
 )
+BIASES = (
+    "your module {there} `{name}`: the weights have biases where config.bias is True, and none "
+    "where it is False, as in pocket. Pass bias=config.bias to nn.Linear and nn.LayerNorm."
+)
 PAIR = "forward gives a pair: hand back the scores alone, (B, T, V). The loss is notebook 04's."
 
 
@@ -253,7 +266,8 @@ class Build(Exercise):
 
     def hand_back(self, answer, theirs: bool):
         if self.used:
-            print(f"The next cells use {'your' if theirs else 'the course’s'} {self.name}.")
+            whose = "your" if theirs else "the library's"
+            print(f"The next cells use {whose} {self.name}.")
         return answer if theirs else self.answer
 
     def examine(self, answer) -> Verdict:
@@ -299,7 +313,8 @@ class Build(Exercise):
             return Verdict(BY_HAND, NOT_BY_HAND.format(name=own)) if own else Verdict("Right", "")
         if own:
             return Verdict("Not yet", STRANGE.format(name=own))
-        return Verdict("Not yet", self.told_of_scores(module, ids, w, shape, scores))
+        told = self.told_of_scores(module, ids, w, shape, scores)
+        return Verdict("Not yet", told, tried(ids[:1], shape))
 
     def loaded(self, module, w: dict, answer) -> str:
         """Loads the weights; "" if they fit, else what does not."""
@@ -368,7 +383,7 @@ def belongs_to_the_library(module) -> str:
     """The name of a part, or of what it inherits from, that is the library's; "" without one."""
     for part in module.modules():
         for each in type(part).__mro__:
-            if each.__module__.startswith("nanogpt_lib.") and ".exercises" not in each.__module__:
+            if stages.is_the_library_s(each.__module__):
                 return f"{each.__module__}.{each.__qualname__}"
     return ""
 
@@ -380,8 +395,8 @@ def misfit(have: dict, weights: dict) -> str:
     """
     missing = [name for name in weights if name not in have and "lm_head" not in name]
     other = [name for name in have if name not in weights]
-    if missing and all(name.endswith(".bias") for name in missing) and not other:
-        return f"`{missing[0]}` has no place in it: leave the biases on, here and elsewhere."
+    if missing + other and all(name.endswith(".bias") for name in missing + other):
+        return BIASES.format(name=(missing + other)[0], there="lacks" if missing else "has")
     if missing or other:
         told = f"the shipped weights have `{missing[0]}`" if missing else ""
         yours = f"your module has `{other[0]}`" if other else ""
@@ -410,7 +425,7 @@ MyGPT = Build(
         "A module is a box for weights that have names. The names come from the attributes: "
         "self.transformer = nn.ModuleDict({'wte': nn.Embedding(V, C), 'wpe': ...}).",
         "self.transformer['h'] is an nn.ModuleList of blocks. Each is an nn.ModuleDict of 'ln_1', "
-        "'attn', 'ln_2' and 'mlp', with nn.LayerNorm(C) and nn.Linear inside.",
+        "'attn', 'ln_2' and 'mlp', with nn.LayerNorm(C, bias=config.bias) and nn.Linear inside.",
         "forward can use your gpt: dict(self.named_parameters()) is the w that it takes.",
         "No lm_head is needed: the head is the table of symbols.",
     ],

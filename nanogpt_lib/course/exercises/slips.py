@@ -17,7 +17,7 @@ def matrix(x, w, at, bias=True, turned=False):
     """A linear layer, with its bias forgotten or its matrix turned on its side."""
     weight = w[f"{at}.weight"]
     x = x @ (weight if turned else weight.T)
-    return x + w[f"{at}.bias"] if bias else x
+    return x + w.get(f"{at}.bias", 0) if bias else x
 
 
 def cut(x, w, at, n_head, order=(0, 1, 2), how="", bias=True):

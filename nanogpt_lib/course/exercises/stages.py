@@ -54,7 +54,8 @@ def weights(shape, seed=0) -> dict[str, torch.Tensor]:
         for name in ("ln_1", "ln_2"):
             w[f"h.{i}.{name}.weight"], w[f"h.{i}.{name}.bias"] = draw(C, mean=1), draw(C)
     w["ln_f.weight"], w["ln_f.bias"] = draw(C, mean=1), draw(C)
-    w = {f"transformer.{name}": weight for name, weight in w.items()}
+    kept = {name: weight for name, weight in w.items() if shape.bias or ".bias" not in name}
+    w = {f"transformer.{name}": weight for name, weight in kept.items()}
     return w | {"lm_head.weight": w["transformer.wte.weight"]}
 
 
@@ -155,6 +156,11 @@ def find(call: Callable, ids, w, n_layer: int, n_head: int) -> Finding:
         return Finding(reached, way[at].name, slip)
 
 
+def is_the_library_s(module: str) -> bool:
+    """Whether a module, by its name, is of this library, and none of the exercises."""
+    return module.split(".")[0] == __name__.split(".")[0] and ".exercises" not in module
+
+
 class Borrowed:
     """Notes the first function of the library, but for the exercises, that a call comes through."""
 
@@ -163,8 +169,7 @@ class Borrowed:
 
     def look(self, frame, event, argument) -> None:
         where = frame.f_globals.get("__name__", "")
-        theirs = where.startswith("nanogpt_lib.") and ".exercises" not in where
-        if event == "call" and theirs and not self.name:
+        if event == "call" and is_the_library_s(where) and not self.name:
             self.name = f"{where}.{getattr(frame.f_code, 'co_qualname', frame.f_code.co_name)}"
 
     def __enter__(self):
