@@ -98,7 +98,8 @@ def stub_in(cell, exercise):
 
     def is_it(node):
         if callable(exercise.answer):
-            return isinstance(node, ast.FunctionDef) and node.name == exercise.name
+            kinds = (ast.FunctionDef, ast.ClassDef)
+            return isinstance(node, kinds) and node.name == exercise.name
         return isinstance(node, ast.Assign) and node.targets[0].id == "answer"
 
     (stub,) = [node for node in ast.parse(cell.source).body if is_it(node)]
@@ -314,9 +315,9 @@ def test_each_exercise_stands_in_one_notebook_of_the_course_its_own():
         (c.metadata["exercise"], p.stem[:2]) for p in NUMBERED for c in exercise_cells(read(p))
     ]
     belongs_to = [
-        (thing.name, number)
-        for number, module in ex.NOTEBOOKS.items()
-        if any(path.stem.startswith(number) for path in NUMBERED)
+        (thing.name, home[1:3])
+        for home, module in ex.MODULES.items()
+        if any(path.stem.startswith(home[1:3]) for path in NUMBERED)
         for thing in vars(module).values()
         if isinstance(thing, Exercise)
     ]
@@ -356,13 +357,19 @@ def test_the_learner_s_code_is_what_runs_further_down(notebook):
             assert re.search(rf"(?<![\w.]){name}\(", later), name
 
 
+def arguments(node) -> list[str]:
+    """What a function takes, or what each method of a class does."""
+    functions = node.body if isinstance(node, ast.ClassDef) else [node]
+    return [f"{f.name}({ast.unparse(f.args)})" for f in functions]
+
+
 def test_stub_and_solution_take_the_same_arguments(notebook):
     for cell in exercise_cells(notebook):
         exercise = ex.ALL[cell.metadata["exercise"]]
         stub = stub_in(cell, exercise)
         if callable(exercise.answer):
             solution = ast.parse(source_of(exercise.answer)).body[0]
-            assert ast.unparse(stub.args) == ast.unparse(solution.args), exercise.name
+            assert arguments(stub) == arguments(solution), exercise.name
         else:
             assert ast.unparse(stub) == "answer = ...", exercise.name
 

@@ -34,6 +34,13 @@ _HOME = {
         "initial_loss",
         "count_params",
     ),
+    "n03_build": (
+        "mlp",
+        "merge_heads",
+        "self_attention",
+        "gpt",
+        "MyGPT",
+    ),
     "n04_training": (
         "loss_by_hand",
         "sgd_step",
@@ -110,8 +117,8 @@ __all__ = sorted(_MODULE_OF)
 
 
 def __getattr__(name):
-    if name == "NOTEBOOKS":  # a notebook's number and its module
-        return {home[1:3]: import_module(f"{__name__}.{home}") for home in _HOME}
+    if name == "MODULES":  # their names begin with n and the notebook's number
+        return {home: import_module(f"{__name__}.{home}") for home in _HOME}
     if name == "ALL":
         return {each: __getattr__(each) for each in _MODULE_OF}
     if name not in _MODULE_OF:
