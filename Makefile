@@ -15,8 +15,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 COLAB := $(VENV)/colab
 
-.PHONY: train test quick nightly test-colab lab setup doctor notebooks bench speedrun badges blank slides \
-  lint format lock dist clean
+.PHONY: train test quick nightly test-colab lab setup doctor notebooks bench speedrun badges publish-as \
+  blank slides site accessibility lint format lock dist clean
 
 train: setup
 	@$(BIN)/nanogpt train $(ARGS)
@@ -58,6 +58,10 @@ speedrun: setup
 badges: setup
 	@$(BIN)/python tools/colab.py $(ARGS)
 
+# The course as that of another repository on GitHub: make publish-as HOME=OWNER/NAME
+publish-as: setup
+	@$(BIN)/python tools/publish_as.py $(HOME_OF_COURSE)
+
 # The branch that the badges open: the notebooks without outputs. ARGS="--push origin" publishes it.
 blank: setup
 	@$(BIN)/python tools/blank_branch.py $(ARGS)
@@ -65,6 +69,19 @@ blank: setup
 # Slides of 01 to 06, in build/slides. ARGS=--check only says whether the notebooks are marked.
 slides: setup
 	@$(BIN)/python tools/slides.py $(ARGS)
+
+# The course as a site, in build/site/html. ARGS=--serve shows it. The first time fetches Sphinx.
+site: $(VENV)/site-ready
+	@$(BIN)/python tools/site.py $(ARGS)
+
+# axe-core over that site and the pages of a model, in the system's Chromium.
+accessibility: site
+	@npm install --silent --no-save --prefix build/axe axe-core@4.14.1
+	@$(BIN)/python tools/accessibility.py $(ARGS)
+
+$(VENV)/site-ready: $(READY)
+	@$(BIN)/python -m pip install --quiet --editable '.[site]' -c requirements.txt
+	@touch $@
 
 setup: $(READY)
 
@@ -113,9 +130,10 @@ format: setup
 # metadata: its CPU build must not pull them in.
 lock: setup
 	@$(BIN)/python -m pip install --quiet uv
-	@grep '^torch==' requirements.txt > $(VENV)/torch.txt
-	@$(BIN)/uv pip compile --quiet --universal --upgrade --all-extras --python-version 3.11 \
-	  --no-header --no-annotate -c $(VENV)/torch.txt -o $(VENV)/lock.txt pyproject.toml
+	@{ grep '^torch==' requirements.txt; echo 'docutils<0.23'; } > $(VENV)/torch.txt  # Sphinx's theme needs it
+	@$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 \
+	  --no-header --no-annotate \
+	  --extra course --extra modalities --extra test --extra dev -c $(VENV)/torch.txt -o $(VENV)/lock.txt pyproject.toml
 	@{ grep '^#' requirements.txt; grep -vE '^(nvidia-|cuda-|triton)' $(VENV)/lock.txt; } > requirements.new
 	@mv requirements.new requirements.txt
 

@@ -6,6 +6,7 @@ reads the files, this tool copies them to build/site/source and changes the copi
 
 - the set-up cell is folded;
 - a picture gets its description as alternative text: what its output brings as text/plain;
+- a badge, which is a picture from another site, becomes a link in words;
 - a relative link to a file that is not on the site leads to the repository.
 
 Afterwards it follows each link inside the site, to the page and to the place on it.
@@ -34,6 +35,7 @@ BUILD = ROOT / "build" / "site"
 PAGES = ROOT / "docs" / "site"  # the front page, the API page, and Sphinx's settings
 MODEL = "pocket-long"  # the shipped model that visitors can try
 GUIDES = ("*.md", "images/*")
+BADGE = re.compile(r"\[!\[([^\]]+)\]\(https://[^)\s]+\)\]")  # a picture from elsewhere, with a link
 LINK = re.compile(r"(!?\[[^\]]*\])\((?!\w+:|#)([^)\s]+)\)")
 
 
@@ -55,10 +57,15 @@ def stage(source: Path, home: Home) -> None:
         if path.suffix == ".ipynb":
             copy.write_text(json.dumps(notebook(path, to)), encoding="utf-8")
         elif path.suffix == ".md":
-            copy.write_text(LINK.sub(to, path.read_text(encoding="utf-8")), encoding="utf-8")
+            copy.write_text(own(path.read_text(encoding="utf-8"), to), encoding="utf-8")
         else:
             shutil.copy(path, copy)
-    write_page(MODEL, source / "extra" / "model.html", 8)
+    write_page(MODEL, source / "extra" / "my-gpt.html", 8)
+
+
+def own(text: str, to) -> str:
+    """A page's text for the site: a badge is a link in words, so nothing is loaded from elsewhere."""
+    return LINK.sub(to, BADGE.sub(r"[\1]", text))
 
 
 def elsewhere(found: re.Match, page: Path, there: set[str], home: Home) -> str:
@@ -82,7 +89,7 @@ def notebook(path: Path, to) -> dict:
         if cell["cell_type"] == "markdown":
             headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
             section = headings[-1] if headings else section
-            cell["source"] = folds(LINK.sub(to, text))
+            cell["source"] = folds(own(text, to))
             continue
         tags = cell["metadata"].get("tags", [])
         if "setup" in tags:
@@ -179,7 +186,9 @@ def main(serve: bool = False) -> int:
     print("\n".join(wrong), end="\n" if wrong else "")
     if done.returncode or wrong:
         return 1
-    print(f"{(site / 'index.html').relative_to(ROOT)}: {len(pages_of(site))} pages, all links inside work.")
+    print(
+        f"{(site / 'index.html').relative_to(ROOT)}: {len(pages_of(site))} pages, all links inside work."
+    )
     if serve:
         print("http://localhost:8000 shows it. Ctrl-C ends.", flush=True)
         handler = partial(SimpleHTTPRequestHandler, directory=str(site))

@@ -2,6 +2,10 @@
 
 import os
 import re
+from functools import partial
+
+from docutils.nodes import SkipNode
+from docutils.utils.math.latex2mathml import tex2mathml
 
 import nanogpt_lib
 
@@ -31,12 +35,14 @@ html_theme_options = {
     "show_toc_level": 2,
     "home_page_in_toc": True,
     "use_download_button": False,
+    "navbar_persistent": [],  # the search field is in the side bar
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
 html_static_path = ["static"]
 html_css_files = ["course.css"]
 html_extra_path = ["extra"]  # the model's page, as it is
+html_math_renderer = "mathml"  # browsers draw it themselves: no script from elsewhere
 html_copy_source = False
 html_last_updated_fmt = None
 
@@ -59,5 +65,16 @@ def as_markup(app, what, name, obj, options, lines):
     lines[:] = "\n\n".join(paragraphs).split("\n")
 
 
+def formula(self, node, block: bool):
+    """Writes a formula as MathML, which browsers show and screen readers read."""
+    tex = re.sub(r"\\[Bb]ig(?![a-z])", "", node.astext())  # docutils does not know these two
+    tex = re.sub(r"\\dots\b", r"\\ldots", tex)
+    mathml = tex2mathml(tex, as_block=block).replace("\n", "")
+    self.body.append(f'<div class="math">{mathml}</div>' if block else mathml)
+    raise SkipNode
+
+
 def setup(app):
     app.connect("autodoc-process-docstring", as_markup)
+    renderers = (partial(formula, block=False), None), (partial(formula, block=True), None)
+    app.add_html_math_renderer("mathml", *renderers)
