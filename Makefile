@@ -58,9 +58,15 @@ speedrun: setup
 badges: setup
 	@$(BIN)/python tools/colab.py $(ARGS)
 
-# The course as that of another repository on GitHub: make publish-as HOME=OWNER/NAME
+# The course as that of a repository on GitHub: make publish-as OWNER/NAME
 publish-as: setup
-	@$(BIN)/python tools/publish_as.py $(HOME_OF_COURSE)
+	@$(BIN)/python tools/publish_as.py $(NEW_HOME)
+
+ifeq ($(firstword $(MAKECMDGOALS)),publish-as)
+NEW_HOME := $(word 2,$(MAKECMDGOALS))
+.PHONY: $(NEW_HOME)
+$(NEW_HOME): ; @:
+endif
 
 # The branch that the badges open: the notebooks without outputs. ARGS="--push origin" publishes it.
 blank: setup

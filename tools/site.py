@@ -22,6 +22,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -64,7 +65,7 @@ def stage(source: Path, home: Home) -> None:
 
 
 def own(text: str, to) -> str:
-    """A page's text for the site: a badge is a link in words, so nothing is loaded from elsewhere."""
+    """A page's text for the site: a badge is a link in words, so nothing comes from elsewhere."""
     return LINK.sub(to, BADGE.sub(r"[\1]", text))
 
 
@@ -186,9 +187,8 @@ def main(serve: bool = False) -> int:
     print("\n".join(wrong), end="\n" if wrong else "")
     if done.returncode or wrong:
         return 1
-    print(
-        f"{(site / 'index.html').relative_to(ROOT)}: {len(pages_of(site))} pages, all links inside work."
-    )
+    start = (site / "index.html").relative_to(ROOT)
+    print(f"{start}: {len(pages_of(site))} pages, all links inside work.")
     if serve:
         print("http://localhost:8000 shows it. Ctrl-C ends.", flush=True)
         handler = partial(SimpleHTTPRequestHandler, directory=str(site))
@@ -199,7 +199,5 @@ def main(serve: bool = False) -> int:
 if __name__ == "__main__":
     if sys.argv[1:] not in ([], ["--serve"]):
         sys.exit(__doc__)
-    try:
+    with suppress(KeyboardInterrupt):
         sys.exit(main(serve="--serve" in sys.argv))
-    except KeyboardInterrupt:
-        pass
