@@ -122,7 +122,7 @@ def test_a_new_home_is_written_everywhere(course):
         assert "ada/kit" not in text
         assert "grace/gpt-kit/blob/spring-2027-blank/notebooks/" in text
         assert "--branch spring-2027 https://github.com/grace/gpt-kit" in text
-    assert 'os.path.abspath("gpt-kit")' in cells_of(course, "02_two.ipynb")[1].source
+    assert 'else "gpt-kit")' in cells_of(course, "02_two.ipynb")[1].source
 
 
 def test_checking_names_what_is_out_of_date_and_writes_nothing(course, capsys):
