@@ -95,6 +95,8 @@ setup: $(READY)
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 11) else \
 	  "Python %d.%d is too old: choose 3.11 or newer, as in make PYTHON=python3.14" % v)'
+	@$(PYTHON) -c 'import sys; from nanogpt_lib.machine import builds as b; none = \
+	  b.without_torch(*b.here()); sys.exit(none and f"PyTorch has no builds for {none}: {b.WAY_OUT}")'
 	@echo "Setting up $(VENV) (once; PyTorch is large) ..."
 	@$(PYTHON) -m venv $(VENV) || { echo "On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	$(call small_torch,$(VENV))

@@ -3,7 +3,7 @@
 Owner, repository and branch are in one place, `Repository` in pyproject.toml. From it this tool
 makes the badges under each notebook's title, the set-up cell of each notebook, and the README's
 links. The badges open the notebooks without outputs: see `tools/blank_branch.py`. The notebooks
-also get the metadata that asks Colab for a T4. Nothing else changes.
+also get the metadata that asks Colab for a T4, and one name for the kernel. Nothing else changes.
 
     python tools/colab.py          # writes what has changed
     python tools/colab.py --check  # writes nothing, names what is out of date
@@ -21,7 +21,16 @@ from nanogpt_lib.machine.files import whole_file
 
 ROOT = Path(__file__).resolve().parent.parent
 COLAB = "https://colab.research.google.com"
-METADATA = {"accelerator": "GPU", "colab": {"gpuType": "T4", "provenance": []}}
+METADATA = {
+    "accelerator": "GPU",
+    "colab": {"gpuType": "T4", "provenance": []},
+    # As JupyterLab writes it, so that opening and saving changes nothing.
+    "kernelspec": {
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+        "name": "python3",
+    },
+}
 KAGGLE = "https://kaggle.com"
 SETUP = """\
 # Set-up. Where the course is missing, as in Colab and on Kaggle, this cell fetches it.
