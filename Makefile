@@ -15,8 +15,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 COLAB := $(VENV)/colab
 
-.PHONY: train test quick nightly test-colab lab setup doctor notebooks bench speedrun badges blank slides \
-  lint format lock dist clean
+.PHONY: train test quick nightly test-colab lab setup doctor notebooks bench speedrun badges publish-as \
+  blank slides site accessibility lint format lock dist clean
 
 train: setup
 	@$(BIN)/nanogpt train $(ARGS)
@@ -58,6 +58,16 @@ speedrun: setup
 badges: setup
 	@$(BIN)/python tools/colab.py $(ARGS)
 
+# The course as that of a repository on GitHub: make publish-as OWNER/NAME
+publish-as: setup
+	@$(BIN)/python tools/publish_as.py $(NEW_HOME)
+
+ifeq ($(firstword $(MAKECMDGOALS)),publish-as)
+NEW_HOME := $(word 2,$(MAKECMDGOALS))
+.PHONY: $(NEW_HOME)
+$(NEW_HOME): ; @:
+endif
+
 # The branch that the badges open: the notebooks without outputs. ARGS="--push origin" publishes it.
 blank: setup
 	@$(BIN)/python tools/blank_branch.py $(ARGS)
@@ -66,12 +76,27 @@ blank: setup
 slides: setup
 	@$(BIN)/python tools/slides.py $(ARGS)
 
+# The course as a site, in build/site/html. ARGS=--serve shows it. The first time fetches Sphinx.
+site: $(VENV)/site-ready
+	@$(BIN)/python tools/site.py $(ARGS)
+
+# axe-core over that site and the pages of a model, in the system's Chromium.
+accessibility: site
+	@npm install --silent --no-save --prefix build/axe axe-core@4.14.1
+	@$(BIN)/python tools/accessibility.py $(ARGS)
+
+$(VENV)/site-ready: $(READY)
+	@$(BIN)/python -m pip install --quiet --editable '.[site]' -c requirements.txt
+	@touch $@
+
 setup: $(READY)
 
 # Done again only where the requirements have changed.
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 11) else \
 	  "Python %d.%d is too old: choose 3.11 or newer, as in make PYTHON=python3.14" % v)'
+	@$(PYTHON) -c 'import sys; from nanogpt_lib.machine import builds as b; none = \
+	  b.without_torch(*b.here()); sys.exit(none and f"PyTorch has no builds for {none}: {b.WAY_OUT}")'
 	@echo "Setting up $(VENV) (once; PyTorch is large) ..."
 	@$(PYTHON) -m venv $(VENV) || { echo "On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	$(call small_torch,$(VENV))
@@ -113,9 +138,10 @@ format: setup
 # metadata: its CPU build must not pull them in.
 lock: setup
 	@$(BIN)/python -m pip install --quiet uv
-	@grep '^torch==' requirements.txt > $(VENV)/torch.txt
-	@$(BIN)/uv pip compile --quiet --universal --upgrade --all-extras --python-version 3.11 \
-	  --no-header --no-annotate -c $(VENV)/torch.txt -o $(VENV)/lock.txt pyproject.toml
+	@{ grep '^torch==' requirements.txt; echo 'docutils<0.23'; } > $(VENV)/torch.txt  # Sphinx's theme needs it
+	@$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 \
+	  --no-header --no-annotate \
+	  --extra course --extra modalities --extra test --extra dev -c $(VENV)/torch.txt -o $(VENV)/lock.txt pyproject.toml
 	@{ grep '^#' requirements.txt; grep -vE '^(nvidia-|cuda-|triton)' $(VENV)/lock.txt; } > requirements.new
 	@mv requirements.new requirements.txt
 

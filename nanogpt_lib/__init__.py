@@ -7,7 +7,7 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # On a busy machine, PyTorch's threads would spin while they wait, and slow each other down: a step
 # then takes several times as long (docs/PERFORMANCE.md). OpenMP reads this setting when PyTorch is

@@ -717,6 +717,13 @@ def main(argv=None) -> int:
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        from nanogpt_lib.machine.builds import torch_is_missing
+
+        print(f"nanogpt: {torch_is_missing()}", file=sys.stderr)
+        return 2
     except BrokenPipeError:  # the reader of the output has ended, as in `... | head`
         sys.stdout = None  # or Python would fail again at exit, writing the rest
         return 1

@@ -1,9 +1,9 @@
-"""Keeps what Google Colab needs the same in all notebooks and in the README: `make badges`.
+"""Keeps what Colab and Kaggle need the same in all notebooks and in the README: `make badges`.
 
 Owner, repository and branch are in one place, `Repository` in pyproject.toml. From it this tool
-makes the badge under each notebook's title, the set-up cell of each notebook, and the README's
+makes the badges under each notebook's title, the set-up cell of each notebook, and the README's
 links. The badges open the notebooks without outputs: see `tools/blank_branch.py`. The notebooks
-also get the metadata that asks Colab for a T4. Nothing else changes.
+also get the metadata that asks Colab for a T4, and one name for the kernel. Nothing else changes.
 
     python tools/colab.py          # writes what has changed
     python tools/colab.py --check  # writes nothing, names what is out of date
@@ -21,24 +21,36 @@ from nanogpt_lib.machine.files import whole_file
 
 ROOT = Path(__file__).resolve().parent.parent
 COLAB = "https://colab.research.google.com"
-METADATA = {"accelerator": "GPU", "colab": {"gpuType": "T4", "provenance": []}}
+METADATA = {
+    "accelerator": "GPU",
+    "colab": {"gpuType": "T4", "provenance": []},
+    # As JupyterLab writes it, so that opening and saving changes nothing.
+    "kernelspec": {
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+        "name": "python3",
+    },
+}
+KAGGLE = "https://kaggle.com"
 SETUP = """\
-# Set-up. In Colab it fetches the course; elsewhere `make lab` starts the kernel that has it.
+# Set-up. Where the course is missing, as in Colab and on Kaggle, this cell fetches it.
 import os
 import sys
+from importlib.util import find_spec
 
-if type(get_ipython()).__module__.startswith("google.colab"):
-    course = os.environ.setdefault("COURSE", os.path.abspath("{name}"))  # also after %cd
+course = os.path.abspath(".." if os.path.exists("../nanogpt_lib") else "{name}")
+if find_spec("torch") and ("COURSE" in os.environ or not find_spec("nanogpt_lib")):
+    course = os.environ.setdefault("COURSE", course)  # also after %cd
     if not os.path.exists(course):
         !git clone -q --depth 1 --branch {branch} {url} "{{course}}"
-    !bash "{{course}}/colab_setup.sh"
+    !bash "{{course}}/colab_setup.sh" "{{sys.executable}}"
     sys.path.insert(0, course)
-try:
-    from nanogpt_lib import kernel
-except ImportError:
-    remedy = "start with `make lab`. In Colab, see above what went wrong, then run this cell again"
-    raise SystemExit(f"{{sys.executable}} has no nanogpt_lib: {{remedy}}") from None
+if not find_spec("nanogpt_lib"):
+    raise SystemExit(f"{{sys.executable}} has no nanogpt_lib: see above, or choose .venv's kernel")
+from nanogpt_lib import kernel
+
 kernel.ready()"""
+BADGES = r"(?:\[!\[Open in \w+\]\(\S+\)\]\(\S+\) ?)+"
 
 
 class Wrong(Exception):
@@ -65,6 +77,11 @@ class Home:
     def badge(self, notebook: str) -> str:
         link = f"{COLAB}/github/{self.owner}/{self.name}/blob/{self.blank}/notebooks/{notebook}"
         return f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]({link})"
+
+    def kaggle_badge(self, notebook: str) -> str:
+        """Kaggle copies the notebook; its free GPUs are chosen there, under Session options."""
+        link = f"{KAGGLE}/kernels/welcome?src={self.url}/blob/{self.blank}/notebooks/{notebook}"
+        return f"[![Open in Kaggle]({KAGGLE}/static/images/open-in-kaggle.svg)]({link})"
 
     def setup(self) -> str:
         return SETUP.format(name=self.name, branch=self.branch, url=self.url)
@@ -95,8 +112,9 @@ def new_notebook(path: Path, home: Home) -> str:
     if not code or "setup" not in code[0].metadata.get("tags", []):
         raise Wrong(f'{path.name}: the first code cell must carry the tag "setup"')
     title, _, rest = first.source.partition("\n")
-    rest = re.sub(r"\A\s*\[!\[Open in Colab\]\(\S+\)\]\(\S+\)", "", rest).lstrip("\n")
-    first.source = f"{title}\n\n{home.badge(path.name)}\n\n{rest}".rstrip("\n")
+    rest = re.sub(rf"\A\s*{BADGES}", "", rest).lstrip("\n")
+    badges = f"{home.badge(path.name)} {home.kaggle_badge(path.name)}"
+    first.source = f"{title}\n\n{badges}\n\n{rest}".rstrip("\n")
     code[0].source = home.setup()
     notebook.metadata.update(nbformat.from_dict(METADATA))
     return nbformat.writes(notebook).rstrip("\n") + "\n"

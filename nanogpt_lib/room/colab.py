@@ -1,8 +1,9 @@
-"""The end of `colab_setup.sh`: fetches the text, and says what this machine is and what to expect.
+"""The end of `colab_setup.sh`: fetches the text, says what this machine is and what to expect.
 
-All figures are measured on this machine, in a few seconds, because Colab's machines differ.
+All figures are measured on this machine, in a few seconds, because such machines differ.
 """
 
+import os
 import sys
 
 import torch
@@ -15,8 +16,13 @@ from nanogpt_lib.runs.wording import duration
 from nanogpt_lib.shakespeare.fetch import CorpusError
 
 NO_GPU = """\
-No GPU here. To get one: Runtime > Change runtime type > T4 GPU, then run all cells from the top.
+No GPU here. To get one: {way}, then run all cells from the top.
 Without it the notebooks go on, with the `pocket` preset."""
+# Where GPUs are chosen; the variable is one that the place sets in its kernels.
+WAYS = {
+    "COLAB_RELEASE_TAG": "Runtime > Change runtime type > T4 GPU",
+    "KAGGLE_KERNEL_RUN_TYPE": "Settings > Accelerator > GPU T4 x2",
+}
 
 
 def main() -> int:
@@ -34,7 +40,8 @@ def main() -> int:
     if compute.dtype == torch.float16:
         print("float16 cannot hold very small gradients, so the loss is scaled up for the way back")
     if compute.device.type == "cpu":
-        print(NO_GPU)
+        way = next((way for name, way in WAYS.items() if name in os.environ), None)
+        print(NO_GPU.format(way=way or "choose a machine with a GPU in this server's settings"))
     print(expected(preset, compute), flush=True)
     return 0
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nanogpt_lib.checks import TextError
 from nanogpt_lib.corpus import load_corpus
+from nanogpt_lib.machine.builds import WAY_OUT, here, without_torch
 from nanogpt_lib.machine.device import check_causality, pick_compute
 from nanogpt_lib.machine.host import free_memory, machine, versions
 from nanogpt_lib.machine.paths import advice, data_dir
@@ -30,6 +31,7 @@ def examine(text: str | None = None, device: str = "auto"):
     `pick_compute`.
     """
     yield from examine_python()
+    yield from examine_system()
     yield from examine_packages()
     yield from examine_machine()
     yield from examine_text(text)
@@ -46,6 +48,12 @@ def examine_python():
             f"no virtual environment: {sys.executable}",
             f"fine in Colab; elsewhere: {advice('setup', 'python -m venv .venv')}",
         )
+
+
+def examine_system():
+    none = without_torch(*here())
+    if none:
+        yield NOTE, f"PyTorch has no builds for {none}", WAY_OUT
 
 
 def examine_packages():
@@ -123,7 +131,7 @@ def examine_compute(device: str):
 
 def examine_briefly(text: str | None = None, device: str = "auto"):
     """The findings for a newcomer: Python and packages only if something is wrong, the rest."""
-    basics = [*examine_python(), *examine_packages()]
+    basics = [*examine_python(), *examine_system(), *examine_packages()]
     amiss = [finding for finding in basics if finding[0] != OK]
     yield from amiss or [(OK, f"{basics[0][1]} with all that the course needs", None)]
     yield from examine_machine()
