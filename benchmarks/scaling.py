@@ -148,7 +148,7 @@ def on_paper() -> list[str]:
         "a step, gradients of 4 bytes,",
         f"{INSIDE / 1e9:.0f} GB/s inside a machine of {IN_A_MACHINE}, {OUTSIDE / 1e9:.0f} outside. "
         "'waiting' is what is lost if nothing overlaps.",
-        "model  GPUs  compute ms  averaging ms  waiting  weights, Adam: GB  days for 20 a weight",
+        "model  GPUs  compute ms  averaging ms  waiting  weights, Adam: GB  hours for 20 a weight",
     ]
     for name, size in MODELS.items():
         n = weights_of(size)
@@ -156,10 +156,10 @@ def on_paper() -> list[str]:
             compute = flops_per_token(size) * BATCH / gpus / (FLOPS * REACHED)
             bandwidth = INSIDE if gpus <= IN_A_MACHINE else OUTSIDE
             averaging = ring_seconds(gpus, 4 * n, bandwidth)
-            days = 20 * n / BATCH * (compute + averaging) / 86_400
+            hours = 20 * n / BATCH * (compute + averaging) / 3600
             lines.append(
                 f"{name:5}  {gpus:4}  {1e3 * compute:10,.0f}  {1e3 * averaging:12.1f}  "
-                f"{averaging / (compute + averaging):7.1%}  {16 * n / 1e9:17.1f}  {days:20.2f}"
+                f"{averaging / (compute + averaging):7.1%}  {16 * n / 1e9:17.1f}  {hours:21.2f}"
             )
     return lines
 

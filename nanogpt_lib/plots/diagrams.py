@@ -117,17 +117,16 @@ def parallelisms(n_layer: int = 4, gpus: int = 4) -> Figure:
     for axes, name in zip(panels, names, strict=True):
         axes.set_title(name, loc="left", fontsize=10, fontweight="bold")
         axes.axis("off")
+
+    def box(axes, x, layer, width, owner):
+        colours: dict = {"facecolor": PALETTE[owner], "edgecolor": "white"}
+        axes.add_patch(Rectangle((x, layer), width, 0.85, **colours))
+
     for layer in range(n_layer):
+        box(panels[2], 0, layer, gpus, layer * gpus // n_layer)
         for gpu in range(gpus):
-            stage = layer * gpus // n_layer  # the GPU that has this layer
-            whole = (1.25 * gpus * gpu, layer), gpus  # one copy beside the other
-            part, row = ((gpu, layer), 1), ((0, layer), gpus)
-            for axes, (corner, width), owner in zip(
-                panels, (whole, part, row), (gpu, gpu, stage), strict=True
-            ):
-                axes.add_patch(
-                    Rectangle(corner, width, 0.85, facecolor=PALETTE[owner], edgecolor="white")
-                )
+            box(panels[0], 1.25 * gpus * gpu, layer, gpus, gpu)  # one copy beside the other
+            box(panels[1], gpu, layer, 1, gpu)
     words = (
         [(1.25 * gpus * gpu + gpus / 2, f"GPU {gpu}:\nits rows") for gpu in range(gpus)],
         [(gpu + 0.5, f"{gpu}") for gpu in range(gpus)],

@@ -25,3 +25,19 @@ def test_what_is_drawn_is_marked_even_if_it_is_none_of_those_shown(drawn, bar):
     assert "others" in words and "40%" in words
     assert any(f"here {drawn}," in text for text in words)
     assert VALIDATION in {text.get_color() for text in figure.axes[0].texts}
+
+
+def test_the_parallelisms_share_the_same_model_in_three_ways():
+    data, tensor, pipeline = plots.parallelisms(n_layer=4, gpus=4).axes
+
+    def owners(axes):
+        """The colours of each layer, from below, from left to right."""
+        found = {}
+        for patch in axes.patches:
+            found.setdefault(patch.get_y(), []).append(patch.get_facecolor())
+        return [found[y] for y in sorted(found)]
+
+    assert owners(data) == owners(tensor)  # each layer has all four colours
+    assert all(len(set(layer)) == 4 for layer in owners(data))
+    assert [len(layer) for layer in owners(pipeline)] == [1, 1, 1, 1]
+    assert len({layer[0] for layer in owners(pipeline)}) == 4
