@@ -48,6 +48,7 @@ _HOME = {
     "room.board": ("compare",),
     "room.playground": ("playground",),
     "room.web.frames": ("attention_explorer", "softmax_slider"),
+    "room.web.slope": ("slope_slider",),
     "room.web.page": ("page",),
     "beyond.sketchpad": ("sketchpad",),
     "course.heads": ("head_shares",),
@@ -115,6 +116,7 @@ if TYPE_CHECKING:
     from nanogpt_lib.room.web.frames import attention_explorer as attention_explorer
     from nanogpt_lib.room.web.frames import softmax_slider as softmax_slider
     from nanogpt_lib.room.web.page import page as page
+    from nanogpt_lib.room.web.slope import slope_slider as slope_slider
     from nanogpt_lib.runs import checkpoint as checkpoint
     from nanogpt_lib.runs import copying as copying
     from nanogpt_lib.runs import record as record
