@@ -50,6 +50,7 @@ _HOME = {
     "room.playground": ("playground",),
     "room.drawing": ("draw_next",),
     "room.web.frames": ("attention_explorer", "softmax_slider"),
+    "room.web.slope": ("slope_slider",),
     "room.web.page": ("page",),
     "room.web.serve": ("Server",),
     "course.heads": ("head_shares",),
@@ -121,6 +122,7 @@ if TYPE_CHECKING:
     from nanogpt_lib.room.web.frames import softmax_slider as softmax_slider
     from nanogpt_lib.room.web.page import page as page
     from nanogpt_lib.room.web.serve import Server as Server
+    from nanogpt_lib.room.web.slope import slope_slider as slope_slider
     from nanogpt_lib.runs import checkpoint as checkpoint
     from nanogpt_lib.runs import copying as copying
     from nanogpt_lib.runs import intervals as intervals

@@ -386,3 +386,15 @@ def test_an_exercise_is_announced_with_its_minutes_and_level(notebook):
             effort = f"*({exercise.minutes} min, {LEVELS[exercise.level]})*"
             heading = re.search(rf"### Exercise {number} · .+", words)
             assert heading and heading[0].endswith(effort), (exercise.name, words)
+
+
+WORDS = {"02_attention": ("embedding", "logits", "autoregressive")}
+WORDS["03_model"] = ("activations", "residual stream", "logit lens")
+
+
+def test_a_standard_word_is_introduced_once_in_bold():
+    for name, wanted in WORDS.items():
+        cells = read(FOLDER / f"{name}.ipynb").cells
+        words = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        for word in wanted:
+            assert words.count(f"**{word}**") == 1, (name, word)

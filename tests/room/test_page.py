@@ -27,6 +27,7 @@ from nanogpt_lib import (
 from nanogpt_lib.machine.device import pick_compute
 from nanogpt_lib.room.web.frames import read, softmax_slider
 from nanogpt_lib.room.web.page import as_on_the_page, cost, name_of, page_of, write_page
+from nanogpt_lib.room.web.slope import slope_slider
 from nanogpt_lib.runs import checkpoint
 from nanogpt_lib.runs.template import MARKS, MarkedTokenizer
 from nanogpt_lib.training import Evaluation, TrainConfig, new_run
@@ -443,3 +444,28 @@ def test_a_page_is_called_after_its_run():
 
 def test_the_model_in_javascript_can_be_read_in_one_sitting():
     assert len(read("model.js").splitlines()) <= 250
+
+
+def test_the_slope_that_is_shown_is_the_curve_s(opened):
+    weights = [w / 10 for w in range(-20, 31)]
+    losses, slopes = [(w - 1) ** 2 for w in weights], [2 * (w - 1) for w in weights]
+    shown = slope_slider(weights, losses, slopes, "<b>")
+    assert "lowest, 0.00, where it is 1.0" in shown.seen
+    view = opened(shown.html)
+    for i, way in ((0, "to the right"), (30, "the bottom"), (50, "to the left")):
+        view.locator("input").fill(str(i))
+        assert float(view.get_attribute("#root", "data-slope")) == slopes[i]
+        assert way in view.inner_text(".said")
+        ends = [float(view.get_attribute(".touch", end)) for end in ("x1", "y1", "x2", "y2")]
+        rises = ends[1] - ends[3]  # upwards is a smaller y
+        assert (rises > 0) == (slopes[i] > 0) and (abs(rises) < 1e-9) == (slopes[i] == 0)
+    assert view.inner_text("label").startswith("<b>")
+
+
+@pytest.mark.parametrize(
+    ("weights", "losses", "words"),
+    [([0, 1], [1], "as many"), ([0, 1], [1, math.inf], "finite"), ([1, 0], [1, 2], "ascending")],
+)
+def test_a_curve_that_is_none_is_refused(weights, losses, words):
+    with pytest.raises(ValueError, match=words):
+        slope_slider(weights, losses, [0, 0])
