@@ -1,8 +1,7 @@
 """The training loop, and what it needs: a schedule, an optimiser, an evaluation.
 
 Read `train` and `step` first: they are the loop of notebook 04. Everything else (progress, plots,
-samples, records, checkpoints) is a `Callback`. `machine.gradients` handles batches that are too
-large for the memory.
+samples, records, checkpoints) is a `Callback`. `machine.gradients` cuts batches to the memory.
 """
 
 import math
@@ -130,9 +129,8 @@ def evaluate(
     """The mean loss over a text, in nats a token, without dropout.
 
     ids: integers (N,). The text is cut into windows of block_size that do not overlap. n_batches:
-    None uses every token except the first; this is the headline figure. A number uses that number
-    of batches, evenly spread and the same at every call; this is the quick estimate. compute: gives
-    device and precision; that of the ids and float32 if not given.
+    None uses every token but the first, for the headline figure; a number uses so many batches,
+    evenly spread and always the same. compute: device and precision; None: the ids', and float32.
     """
     check_evaluation(ids, n_batches, batch_size, model.config)
     T = model.config.block_size

@@ -700,7 +700,7 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback(at_home):
 
 
 def test_ctrl_c_before_the_training_ends_the_program_with_one_word(typed, monkeypatch):
-    monkeypatch.setattr(texts, "prepare", lambda text: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(texts, "prepare", lambda *_, **__: signal.raise_signal(signal.SIGINT))
     code, _, errors = typed("data")
     assert code == 130 and errors == "\nStopped.\n"
 

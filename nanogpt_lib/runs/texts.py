@@ -12,7 +12,7 @@ from nanogpt_lib.checks import MOST_COPIED, TextError, check_length, copied_in_w
 from nanogpt_lib.corpus import fingerprint, load_corpus, split
 from nanogpt_lib.machine.terminal import harmless
 from nanogpt_lib.ngram import counts_of, keys, ladder
-from nanogpt_lib.runs.template import Tokenizer
+from nanogpt_lib.runs.template import MarkedTokenizer, Tokenizer
 from nanogpt_lib.shards import mapped, vocabulary
 from nanogpt_lib.tokenizer import CharTokenizer
 
@@ -83,7 +83,7 @@ def prepare(
     tokenizer = tokenizer or learnt(text, kind or "char", vocab, max_symbols)
     train_ids, val_ids = split(encode(text, tokenizer))
     check_length(train_ids, val_ids, block_size=1)
-    base = getattr(tokenizer, "base", tokenizer)  # a text never gives a mark
+    base = tokenizer.base if isinstance(tokenizer, MarkedTokenizer) else tokenizer  # of a text
     n = vocabulary.count_characters(mapped.parts(val_ids.numpy()), base)
     known = fingerprint(text)
     del text  # it may be large
