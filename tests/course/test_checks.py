@@ -24,7 +24,7 @@ from torch import nn
 
 from nanogpt_lib.bpe import BPETokenizer
 from nanogpt_lib.course import exercises as ex
-from nanogpt_lib.course.exercises import patience
+from nanogpt_lib.course.exercises import by_hand, patience
 from nanogpt_lib.course.exercises.showing import example
 from nanogpt_lib.model import GPT
 
@@ -579,6 +579,12 @@ def norm_by_module(x, gain, bias):
     return module(x)
 
 
+def thirds(x, w, at, n_head):
+    """Queries, keys and values, each (B, n_head, T, hs)."""
+    made = by_hand.linear(x, w, f"{at}.c_attn").unflatten(-1, (3, n_head, -1))
+    return made.permute(2, 0, 3, 1, 4)
+
+
 BY_PYTORCH = {
     "F.layer_norm": (ex.layer_norm, lambda x, g, b: F.layer_norm(x, x.shape[-1:], g, b)),
     "nn.LayerNorm": (ex.layer_norm, norm_by_module),
@@ -589,6 +595,16 @@ BY_PYTORCH = {
         lambda x, q, k, v: F.scaled_dot_product_attention(
             (x @ q)[None], (x @ k)[None], (x @ v)[None], is_causal=True
         )[0],
+    ),
+    "fused attention of all heads": (
+        ex.self_attention,
+        lambda x, w, at, n: by_hand.linear(
+            by_hand.merge_heads(
+                F.scaled_dot_product_attention(*thirds(x, w, at, n), is_causal=True)
+            ),
+            w,
+            f"{at}.c_proj",
+        ),
     ),
     "cross_entropy": (
         ex.loss_by_hand,
@@ -852,7 +868,7 @@ def test_a_check_as_the_last_line_of_a_cell_shows_nothing_more(capsys):
 BEFORE = """
 import math, time
 from nanogpt_lib import exercises as ex
-from nanogpt_lib.course.exercises import patience
+from nanogpt_lib.course.exercises import by_hand, patience
 patience.SECONDS = 0.5
 
 def stuck(ids, pair, new):
