@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 COLAB := $(VENV)/colab
 
-.PHONY: train test quick nightly test-colab lab setup doctor notebooks bench speedrun badges publish-as \
+.PHONY: train test quick nightly test-colab lab setup doctor notebooks bench speedrun badges links publish-as \
   blank slides site accessibility lint format lock dist clean
 
 train: setup
@@ -57,6 +57,10 @@ speedrun: setup
 # Badges, set-up cells and links anew, after the course has moved: Repository in pyproject.toml.
 badges: setup
 	@$(BIN)/python tools/colab.py $(ARGS)
+
+# Links of notebooks' names and arXiv numbers, in the notebooks and guides.
+links: setup
+	@$(BIN)/python tools/links.py $(ARGS)
 
 # The course as that of a repository on GitHub: make publish-as OWNER/NAME
 publish-as: setup

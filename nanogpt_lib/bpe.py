@@ -17,7 +17,7 @@ BYTES = 256  # number of tokens before the first merge; a byte's id is its value
 
 # Merges stay inside a piece: a word with the space before it, a run of punctuation with the space
 # before it, or a run of blanks. Otherwise "the.", "the," and whole phrases would become tokens.
-# Letters include the apostrophe and all beyond ASCII. As in GPT-2, a word keeps the space before it.
+# Letters are all beyond ASCII, and the apostrophe. As in GPT-2, a word keeps the space before it.
 BLANK = r"\x00-\x20\x7f"
 MARK = r"!-&(-/:-@\[-`{-~"  # ASCII's punctuation without the apostrophe
 PIECE = re.compile(rf" ?[^{BLANK}{MARK}]+| ?[{MARK}]+|[{BLANK}]+(?= [^{BLANK}])|[{BLANK}]+")

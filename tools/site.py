@@ -50,7 +50,7 @@ def stage(source: Path, home: Home) -> None:
     named = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
     named += [path for pattern in GUIDES for path in sorted((ROOT / "docs").glob(pattern))]
     named += sorted((ROOT / "notebooks").glob("*.ipynb"))
-    there = {path.relative_to(ROOT).as_posix() for path in named}
+    there = {path.relative_to(ROOT).as_posix() for path in named} - {"README.md"}  # no page
     for path in named:
         copy = source / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)

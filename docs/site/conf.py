@@ -41,6 +41,7 @@ html_theme_options = {
 }
 html_static_path = ["static"]
 html_css_files = ["course.css"]
+html_js_files = ["course.js"]
 html_extra_path = ["extra"]  # the model's page, as it is
 html_math_renderer = "mathml"  # browsers draw it themselves: no script from elsewhere
 html_copy_source = False
