@@ -29,13 +29,14 @@ ANSWERED = {
 GIVE_AWAY = {
     "00_start_here": ["Noise", "a few letters stand out"],
     "01_tokenizer": ["ixty-five", "4.17", "1.98", "recites", "lie on one side"],
-    "02_attention": ["forgets the order", "Like $", "a leak", "Nobody told them"],
+    "02_attention": ["2 3 1", "forgets the order", "Like $", "a leak", "Nobody told them"],
     "03_model": [
         "one matrix does it",
         "no block hears",
         "bag of letters",
         "4.17",
         "the table is tied",
+        "0 after tables",
         "learnt by heart, too",
         "does not get beyond",
     ],
@@ -88,7 +89,7 @@ def test_all_prompts_are_looked_at():
     assert {name: len(prompts(cells_of(name))) for name in NAMES} == {
         name: len(words) for name, words in GIVE_AWAY.items()
     }
-    assert sum(map(len, GIVE_AWAY.values())) == 18
+    assert sum(map(len, GIVE_AWAY.values())) == 20
 
 
 @pytest.mark.parametrize("name", NAMES)
