@@ -564,6 +564,7 @@ def run_serve(args) -> int:
     import asyncio
 
     from nanogpt_lib.checks import above_zero, whole_number
+    from nanogpt_lib.runs.template import is_chat
 
     try:
         from nanogpt_lib.room.web.serve import NO_CHAT, Server
@@ -579,7 +580,8 @@ def run_serve(args) -> int:
     def ready():
         print(f"Serving {harmless(server.name)} at {server.address}: a page for people, and")
         print(f"  {server.address}/v1/completions for programs. Ctrl-C stops it.")
-        print(f"  {NO_CHAT}", flush=True)
+        chat = f"{server.address}/v1/chat/completions for requests."
+        print(f"  {chat if is_chat(server.tokenizer) else NO_CHAT}", flush=True)
 
     asyncio.run(server.run(ready))
     return 0

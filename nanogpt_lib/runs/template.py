@@ -116,6 +116,28 @@ def prompt_of(request: str) -> list:
     return [USER, request, ASSISTANT]
 
 
+def read_request(model, tokenizer, request: str, unknown: str = "error") -> tuple[list[int], int]:
+    """The ids that a model reads before it answers, and for how many tokens there is room then.
+
+    Raises ValueError as `reply` does.
+    """
+    if not is_chat(tokenizer):
+        raise ValueError(
+            "this model was not tuned on requests: it has no marks for who speaks. Notebook 08 "
+            "tunes one; `nanogpt sample` lets this one write"
+        )
+    if not isinstance(request, str) or not request.strip():
+        raise ValueError("the request is empty: write a sentence, such as: Speak as ROMEO.")
+    ids = tokenizer.encode(prompt_of(request), unknown)
+    room = model.config.block_size - len(ids)
+    if room < FEWEST:
+        raise ValueError(
+            f"the request has {len(ids) - 2} tokens and the context {model.config.block_size}: "
+            f"with more than {model.config.block_size - FEWEST - 2} there is no room for an answer"
+        )
+    return ids, room
+
+
 def reply(
     model,
     tokenizer,
@@ -135,21 +157,8 @@ def reply(
     Raises ValueError, before the first token, for a model that was not tuned on requests, an empty
     request, one that leaves no room for an answer, or one with unknown characters.
     """
-    if not is_chat(tokenizer):
-        raise ValueError(
-            "this model was not tuned on requests: it has no marks for who speaks. Notebook 08 "
-            "tunes one; `nanogpt sample` lets this one write"
-        )
-    if not isinstance(request, str) or not request.strip():
-        raise ValueError("the request is empty: write a sentence, such as: Speak as ROMEO.")
+    ids, room = read_request(model, tokenizer, request, unknown)
     check_sampling(temperature, top_k, top_p)
-    ids = tokenizer.encode(prompt_of(request), unknown)
-    room = model.config.block_size - len(ids)
-    if room < FEWEST:
-        raise ValueError(
-            f"the request has {len(ids) - 2} tokens and the context {model.config.block_size}: "
-            f"with more than {model.config.block_size - FEWEST - 2} there is no room for an answer"
-        )
     check_writing(room, seed)
     columns = continuations(
         model, [ids], room, 0 if greedy else temperature, top_k, top_p, seed, True

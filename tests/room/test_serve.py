@@ -14,11 +14,16 @@ from urllib.parse import urlsplit
 
 import openai
 import pytest
+import torch
 from chromium import CHROMIUM, FLAGS, WITHOUT
 
+from nanogpt_lib.model import GPT, GPTConfig
 from nanogpt_lib.room.web import asked
 from nanogpt_lib.room.web.serve import NO_CHAT, Server
+from nanogpt_lib.runs.checkpoint import save_model
+from nanogpt_lib.runs.template import MARKS, MarkedTokenizer, reply
 from nanogpt_lib.sampling import generate
+from nanogpt_lib.tokenizer import CharTokenizer
 
 pytestmark = pytest.mark.slow
 JSON = {"Content-Type": "application/json"}
@@ -124,6 +129,74 @@ def test_openais_client_raises_its_own_errors(client):
         client.chat.completions.create(model="pocket", messages=[])
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("gpt-9")
+
+
+# --- a model that answers requests ---
+
+
+@pytest.fixture(scope="module")
+def chatting(tmp_path_factory):
+    """A random model with marks: what it answers makes no sense, and ends by a mark or a limit."""
+    tokenizer = MarkedTokenizer(CharTokenizer.train("Speak, ROMEO. <|end|>é\n"), MARKS)
+    torch.manual_seed(7)
+    model = GPT(GPTConfig(tokenizer.vocab_size, block_size=96, n_layer=1, n_head=2, n_embd=32))
+    folder = tmp_path_factory.mktemp("tuned") / "romeo"
+    save_model(model, tokenizer, folder)
+    with Server(folder) as serving:
+        yield serving
+
+
+@pytest.fixture
+def talker(chatting):
+    client = openai.OpenAI(base_url=f"{chatting.address}/v1", api_key="none", max_retries=0)
+    return lambda words, **more: client.chat.completions.create(
+        model="romeo", messages=[{"role": "user", "content": words}], **more
+    )
+
+
+@pytest.mark.parametrize("words", ["Speak.", "Speak <|end|>"])
+def test_a_chat_answers_as_the_library_does_at_once_or_in_pieces(chatting, talker, words):
+    kinds = set()
+    for seed in range(6):
+        settings = {"temperature": 1.0, "seed": seed}
+        expected = "".join(reply(chatting.model, chatting.tokenizer, words, top_k=None, **settings))
+        whole = talker(words, **settings).choices[0]
+        assert whole.message.role == "assistant" and whole.message.content == expected
+        pieces = [event.choices[0] for event in talker(words, stream=True, **settings)]
+        assert "".join(piece.delta.content for piece in pieces) == expected
+        assert pieces[-1].finish_reason == whole.finish_reason
+        assert whole.finish_reason == "stop" or len(expected) == 96 - len(words) - 2
+        kinds.add(whole.finish_reason)
+    assert "stop" in kinds  # a mark has ended some
+
+
+def test_a_chat_stops_where_it_is_told_to(talker):
+    short = talker("Speak.", seed=1, max_tokens=3)
+    assert short.usage.completion_tokens <= 3
+    assert len(talker("Speak.", seed=1, n=3).choices) == 3
+
+
+@pytest.mark.parametrize(
+    ("messages", "told"),
+    [
+        ([], "messages"),
+        ([{"role": "system", "content": "Be kind."}], "messages.0.role"),
+        ([{"role": "user", "content": "Speak."}] * 2, "messages"),
+        ([{"role": "user", "content": " "}], "the request is empty"),
+        ([{"role": "user", "content": "Sing!"}], "never seen"),
+        ([{"role": "user", "content": "e" * 90}], "no room for an answer"),
+    ],
+)
+def test_what_a_chat_cannot_read_is_refused_by_name(chatting, messages, told):
+    status, answer, _ = ask(chatting, "/v1/chat/completions", messages=messages)
+    assert status == 400 and told in answer["error"]["message"]
+
+
+def test_a_chat_refuses_pages_of_other_sites(chatting):
+    headers = JSON | {"Origin": "http://example.com"}
+    message = {"role": "user", "content": "Speak."}
+    status, *_ = ask(chatting, "/v1/chat/completions", headers=headers, messages=[message])
+    assert status == 403
 
 
 # --- when it is too much ---
@@ -343,4 +416,23 @@ def test_the_page_writes_in_a_real_browser_and_shows_markup_as_text(server):
         page.click("#stop")
         page.get_by_text("Stopped.").wait_for()
         assert trouble == []
+        browser.close()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT)
+def test_the_page_of_a_tuned_model_is_a_chat(chatting):
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page()
+        page.goto(chatting.address)
+        page.get_by_text("nothing is remembered").wait_for()
+        assert page.text_content("#named") == "Request"
+        page.fill("#prompt", "<|end|> Speak.")
+        with page.expect_response("**/v1/chat/completions") as answered:
+            page.click("#write")
+        assert answered.value.status == 200
+        page.get_by_text(re.compile(r"\d+ pieces in ")).wait_for()
+        page.get_by_role("button", name="Send").wait_for()
+        assert "<|user|>" not in page.text_content("#text")
         browser.close()

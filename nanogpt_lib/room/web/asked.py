@@ -1,16 +1,18 @@
-"""What a client may ask of the completion server, and what is written for it.
+"""What a client may ask of the server, and what is written for it.
 
-The names are those of OpenAI's API for completions, so its clients work unchanged. What a setting
-does is said in `sampling.stream`. A setting that this server cannot honour is refused by name: an
-answer that ignores half of the question is worse than none.
+The names are those of OpenAI's API for completions and chats, so its clients work unchanged. What a
+setting does is said in `sampling.stream`. A setting that this server cannot honour is refused by
+name: an answer that ignores half of the question is worse than none.
 """
 
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from nanogpt_lib.runs.template import read_request
 from nanogpt_lib.sampling import begin, continuations
 
 MOST_TOKENS = 4096  # of one completion: about half a minute of a small model on one core
@@ -71,10 +73,37 @@ class Asked(BaseModel):
         return [self.stop] if isinstance(self.stop, str) else self.stop or []
 
 
+class Message(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    role: Literal["user"]
+    content: str
+
+
+class AskedChat(Asked):
+    """The body of a request in a chat, with one message: the model was tuned on single requests.
+
+    Earlier messages are refused, since it has not learnt to read them.
+    """
+
+    messages: list[Message] = Field(min_length=1, max_length=1)
+    max_tokens: int = Field(MOST_TOKENS, ge=1, le=MOST_TOKENS)  # as many as there is room for
+    prompt: Literal[""] = ""
+    echo: Literal[False] = False
+
+
 def read(body: bytes) -> Asked:
     """A request from its JSON. Raises Refused, which names the first setting that is wrong."""
+    return checked(body, Asked)
+
+
+def read_chat(body: bytes) -> AskedChat:
+    """The same for a chat."""
+    return checked(body, AskedChat)
+
+
+def checked(body: bytes, kind: type[Any]) -> Any:
     try:
-        asked = Asked.model_validate_json(body)
+        asked = kind.model_validate_json(body)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
@@ -97,7 +126,8 @@ class Choice:
     seed: int | None
     echo: str  # the prompt once more, if the client wants it
     tokens: int = 0  # written so far
-    finish: str | None = None  # "stop": a stop text came; "length": max_tokens were written
+    finish: str | None = None  # "stop": a stop text or a mark came; "length": max_tokens
+    marked: bool = False  # the model has ended its turn
 
 
 @dataclass
@@ -106,6 +136,7 @@ class Answer:
 
     asked: Asked
     choices: list[Choice] = field(default_factory=list)
+    room: int = MOST_TOKENS  # tokens that can be written at most
 
     def usage(self) -> dict:
         read = sum(len(choice.ids) for choice in self.choices[:: self.asked.n])
@@ -135,6 +166,16 @@ def prepare(asked: Asked, model, tokenizer) -> Answer:
     return answer
 
 
+def prepare_chat(asked: AskedChat, model, tokenizer) -> Answer:
+    """The same for a chat: each text goes on after the request and its marks."""
+    try:
+        ids, room = read_request(model, tokenizer, asked.messages[0].content, asked.unknown)
+    except ValueError as error:
+        raise Refused(str(error), "messages") from None
+    seeds = [None if asked.seed is None else asked.seed + i for i in range(asked.n)]
+    return Answer(asked, [Choice(i, ids, seed, "") for i, seed in enumerate(seeds)], room)
+
+
 def write(answer: Answer, model, tokenizer) -> Iterator[tuple[Choice, str]]:
     """Writes one text after the other; yields each piece as soon as it is sure.
 
@@ -144,19 +185,25 @@ def write(answer: Answer, model, tokenizer) -> Iterator[tuple[Choice, str]]:
     for choice in answer.choices:
         if choice.echo:
             yield choice, choice.echo
-        settings = (asked.max_tokens, asked.temperature, asked.top_k, asked.top_p, choice.seed)
+        most = min(asked.max_tokens, answer.room)
+        settings = (most, asked.temperature, asked.top_k, asked.top_p, choice.seed)
         columns = continuations(model, [choice.ids], *settings, True)
-        pieces = Until(tokenizer.decode_stream(counted(columns, choice)), asked.stops)
+        known = tokenizer.base.vocab_size if isinstance(asked, AskedChat) else tokenizer.vocab_size
+        pieces = Until(tokenizer.decode_stream(counted(columns, choice, known)), asked.stops)
         for piece in pieces:
             yield choice, piece
-        choice.finish = "stop" if pieces.stopped else "length"
+        choice.finish = "stop" if pieces.stopped or choice.marked else "length"
         yield choice, ""
 
 
-def counted(columns: Iterable, choice: Choice) -> Iterator:
-    for column in columns:
+def counted(columns: Iterable, choice: Choice, known: int) -> Iterator:
+    """The ids of a text, each in a list, up to a mark: marks have ids from `known` on."""
+    for (i,) in columns:
+        if i >= known:
+            choice.marked = True
+            return
         choice.tokens += 1
-        yield column
+        yield [i]
 
 
 class Until:

@@ -2,13 +2,25 @@
 "use strict";
 const of = (id) => document.getElementById(id);
 let stopper = null;
+let chat = false; // whether the model answers requests; others go on with a text
+let path = "/v1/completions";
+const asked = (words) => (chat ? { messages: [{ role: "user", content: words }] } : { prompt: words });
 
 async function about() {
-  const name = (await (await fetch("/v1/models")).json()).data[0].id;
-  of("about").textContent = `It serves ${name}. What you type stays on this machine.`;
-  const body = JSON.stringify({ prompt: "ROMEO:", max_tokens: 100, stream: true });
+  const model = (await (await fetch("/v1/models")).json()).data[0];
+  chat = model.chat;
+  if (chat) {
+    path = "/v1/chat/completions";
+    of("named").textContent = "Request";
+    of("prompt").value = "Ask as ROMEO.";
+    of("write").textContent = "Send";
+  }
+  of("path").textContent = path;
+  of("about").textContent = `It serves ${model.id}. What you type stays on this machine.`
+    + (chat ? " Each request stands alone: nothing is remembered." : "");
+  const body = JSON.stringify({ ...asked(of("prompt").value), max_tokens: 100, stream: true });
   of("curl").textContent =
-    `curl -N ${location.origin}/v1/completions -H "Content-Type: application/json" -d '${body}'`;
+    `curl -N ${location.origin}${path} -H "Content-Type: application/json" -d '${body}'`;
 }
 
 async function* events(response) {
@@ -26,18 +38,18 @@ async function write() {
   stopper = new AbortController();
   const prompt = of("prompt").value;
   const settings = { temperature: +of("temperature").value, max_tokens: +of("tokens").value };
-  const body = JSON.stringify({ prompt, stream: true, unknown: "drop", ...settings });
+  const body = JSON.stringify({ ...asked(prompt), stream: true, unknown: "drop", ...settings });
   const headers = { "Content-Type": "application/json" };
   const began = performance.now();
-  const response = await fetch("/v1/completions", { method: "POST", headers, body, signal: stopper.signal });
+  const response = await fetch(path, { method: "POST", headers, body, signal: stopper.signal });
   if (!response.ok) throw new Error((await response.json()).error.message);
-  of("text").textContent = prompt;
+  of("text").textContent = chat ? "" : prompt;
   let pieces = 0;
   for await (const data of events(response)) {
     if (data === "[DONE]") break;
     const found = JSON.parse(data);
     if (found.error) throw new Error(found.error.message);
-    of("text").textContent += found.choices[0].text; // text, never markup
+    of("text").textContent += chat ? found.choices[0].delta.content : found.choices[0].text; // text, never markup
     pieces += 1;
     of("status").textContent = `${pieces} pieces in ${((performance.now() - began) / 1000).toFixed(1)} s`;
   }

@@ -1,9 +1,10 @@
 """A model behind HTTP, as OpenAI's clients expect it: `nanogpt serve RUN`.
 
-    POST /v1/completions    a text goes on; with "stream": true piece by piece
-    GET  /v1/models         which model is served
-    GET  /health            how busy the server is
-    GET  /                  a page to try it out
+    POST /v1/completions       a text goes on; with "stream": true piece by piece
+    POST /v1/chat/completions  a request is answered, by a model that was tuned on requests
+    GET  /v1/models            which model is served
+    GET  /health               how busy the server is
+    GET  /                     a page to try it out
 
 One thread writes, one request after the other, and a bounded queue waits before it. A full queue
 refuses at once: a client that hears "try again" can do something, one that waits cannot. Every
@@ -26,10 +27,11 @@ from tornado.iostream import StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from nanogpt_lib.room.web.asked import Refused, prepare, read
+from nanogpt_lib.room.web.asked import Answer, Refused, prepare, prepare_chat, read, read_chat
 from nanogpt_lib.room.web.frames import read as read_file
 from nanogpt_lib.room.web.writer import END, Full, Job, Writer
 from nanogpt_lib.runs.checkpoint import load_model
+from nanogpt_lib.runs.template import is_chat
 
 HOST = "127.0.0.1"
 OURS = (HOST, "localhost")
@@ -73,6 +75,14 @@ class Completions(Handler):
     """POST /v1/completions"""
 
     job: Job | None = None
+    begins, whole_kind, piece_kind = "cmpl-", "text_completion", "text_completion"
+
+    def understood(self) -> Answer:
+        return prepare(read(self.request.body), self.server.model, self.server.tokenizer)
+
+    @staticmethod
+    def choice(index: int, text: str, finish: str | None, piece: bool) -> dict:
+        return {"index": index, "text": text, "logprobs": None, "finish_reason": finish}
 
     async def post(self):
         if self.request.headers.get("Content-Type", "").split(";")[0] != "application/json":
@@ -80,11 +90,11 @@ class Completions(Handler):
         server = self.server
         ends = time.monotonic() + server.timeout
         try:
-            asked = read(self.request.body)
+            answer = self.understood()
+            asked = answer.asked
             if asked.model not in (None, server.name):
                 message = f"there is no model {asked.model[:50]!r} here, only {server.name!r}"
                 return self.refuse(404, message, "invalid_request_error", "model")
-            answer = prepare(asked, server.model, server.tokenizer)
             self.job = server.writer.start(answer)
         except Refused as error:
             return self.refuse(400, str(error), "invalid_request_error", error.param)
@@ -135,32 +145,32 @@ class Completions(Handler):
         if job.left.is_set():  # nobody is there to read it
             return
         pairs = zip(texts, job.answer.choices, strict=True)
-        choices = [choice(each.index, text, each.finish) for text, each in pairs]
+        choices = [self.choice(each.index, text, each.finish, False) for text, each in pairs]
         self.server.writer.counts["answered"] += 1
-        self.finish(self.body(choices) | {"usage": job.answer.usage()})
+        self.finish(self.body(choices, self.whole_kind) | {"usage": job.answer.usage()})
 
     async def stream(self, job: Job, ends: float):
         async for index, piece, finish in self.pieces(job, ends):
             if not self._headers_written:
                 self.set_header("Content-Type", "text/event-stream; charset=utf-8")
                 self.set_header("Cache-Control", "no-store")
-            self.event(self.body([choice(index, piece, finish)]))
+            self.event(self.body([self.choice(index, piece, finish, True)], self.piece_kind))
             async with asyncio.timeout(max(0, ends - time.monotonic())):
                 await self.flush()  # waits for a client that reads slowly
         if job.left.is_set():
             return
         options = job.answer.asked.stream_options
         if options and options.include_usage:
-            self.event(self.body([]) | {"usage": job.answer.usage()})
+            self.event(self.body([], self.piece_kind) | {"usage": job.answer.usage()})
         self.server.writer.counts["answered"] += 1
         self.write("data: [DONE]\n\n")
         self.finish()
 
-    def body(self, choices: list[dict]) -> dict:
+    def body(self, choices: list[dict], kind: str) -> dict:
         if not hasattr(self, "about"):
             self.about = {
-                "id": f"cmpl-{secrets.token_hex(12)}",
-                "object": "text_completion",
+                "id": f"{self.begins}{secrets.token_hex(12)}",
+                "object": kind,
                 "created": int(time.time()),
                 "model": self.server.name,
             }
@@ -170,15 +180,12 @@ class Completions(Handler):
         self.write(f"data: {json.dumps(data)}\n\n")
 
 
-def choice(index: int, text: str, finish: str | None) -> dict:
-    return {"index": index, "text": text, "logprobs": None, "finish_reason": finish}
-
-
 class Models(Handler):
     """GET /v1/models, and /v1/models/NAME"""
 
     def get(self, name: str | None = None):
         ours = {"id": self.server.name, "object": "model", "created": 0, "owned_by": "you"}
+        ours["chat"] = is_chat(self.server.tokenizer)  # not OpenAI's: the page asks for it
         if name not in (None, self.server.name):
             return self.refuse(404, f"there is no model {name[:50]!r} here", "invalid")
         self.finish(ours if name else {"object": "list", "data": [ours]})
@@ -194,11 +201,24 @@ class Health(Handler):
         self.finish({"status": "ok", "waiting": waiting, "queue": writer.queue, **writer.counts})
 
 
-class NoChat(Handler):
+class Chat(Completions):
     """POST /v1/chat/completions"""
 
-    def post(self):
-        self.refuse(404, NO_CHAT, "invalid_request_error")
+    begins, whole_kind, piece_kind = "chatcmpl-", "chat.completion", "chat.completion.chunk"
+
+    def understood(self) -> Answer:
+        return prepare_chat(read_chat(self.request.body), self.server.model, self.server.tokenizer)
+
+    @staticmethod
+    def choice(index: int, text: str, finish: str | None, piece: bool) -> dict:
+        said = {"role": "assistant", "content": text}
+        name = "delta" if piece else "message"
+        return {"index": index, name: said, "logprobs": None, "finish_reason": finish}
+
+    async def post(self):
+        if not is_chat(self.server.tokenizer):
+            return self.refuse(404, NO_CHAT, "invalid_request_error")
+        return await super().post()
 
 
 class File(Handler):
@@ -257,7 +277,7 @@ class Server:
         return Application(
             [
                 (r"/v1/completions", Completions, own),
-                (r"/v1/chat/completions", NoChat, own),
+                (r"/v1/chat/completions", Chat, own),
                 (r"/v1/models(?:/(.+))?", Models, own),
                 (r"/health", Health, own),
                 (r"/", File, own),
