@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import sys
 from pathlib import Path
 
 import nbformat
@@ -9,6 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))  # as when Python runs a file in there
 TOOL = runpy.run_path(str(ROOT / "tools" / "slides.py"))
 main, slide_types, ROOM = TOOL["main"], TOOL["slide_types"], TOOL["ROOM"]
 
@@ -91,3 +93,14 @@ def test_with_the_scripts_installed_a_deck_loads_nothing_it_needs_from_the_web(r
 
 def test_the_courses_notebooks_are_marked():
     assert main(ROOT, check=True) == 0
+
+
+def test_pictures_carry_their_descriptions_and_the_notebook_stays_as_it_is():
+    described = TOOL["with_descriptions"]
+    cell = picture("plot()")
+    cell.outputs[0].data["text/plain"] = 'A curve falls below "2".'
+    notebook = new_notebook(cells=[new_markdown_cell("## One"), cell, picture("other()")])
+    first, second = (cell.outputs[0].data["text/html"] for cell in described(notebook).cells[1:])
+    assert 'alt="A curve falls below &quot;2&quot;."' in first
+    assert 'alt="Picture in the section One"' in second
+    assert "image/png" in cell.outputs[0].data

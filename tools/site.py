@@ -29,6 +29,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from colab import ROOT, Home, read_home
+from described import description, last_heading
 
 from nanogpt_lib.room.web.page import write_page
 
@@ -88,8 +89,7 @@ def notebook(path: Path, to) -> dict:
     for cell in read["cells"]:
         text = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
-            section = headings[-1] if headings else section
+            section = last_heading(text, section)
             cell["source"] = folds(own(text, to))
             continue
         tags = cell["metadata"].get("tags", [])
@@ -105,20 +105,6 @@ def folds(text: str) -> str:
     """The same text, with an empty line around the HTML of folds: Markdown inside is read then."""
     text = re.sub(r"(</summary>)[ \t]*\n?(?!\n)", r"\1\n\n", text)
     return re.sub(r"(?<!\n)\n(</details>)", r"\n\n\1", text)
-
-
-def description(outputs: list[dict], section: str) -> str | None:
-    """The alternative text of a cell's picture; None if there is no picture.
-
-    A figure that brings no description of its own is named by the section that it is in.
-    """
-    for output in outputs:
-        data = output.get("data", {})
-        if "image/png" in data:
-            words = "".join(data.get("text/plain", "")).strip()
-            bare = re.sub(r"[*_`$]", "", section)
-            return f"Picture in the section {bare}" if words[:1] in ("", "<") else words
-    return None
 
 
 # Links inside the site

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+from described import with_descriptions
 from nbconvert import SlidesExporter
 
 from nanogpt_lib.machine.files import whole_file
@@ -102,7 +103,7 @@ def deck(notebook, name: str, decks: Path) -> str:
         reveal_height="720",
         **(local if modules.exists() else {}),
     )
-    html, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": name}})
+    html, _ = exporter.from_notebook_node(with_descriptions(notebook), {"metadata": {"name": name}})
     # Line breaks do not work in tables.
     html = re.sub(r"(linebreaks: \{\s*automatic: )true", r"\1false", html)
     return html.replace("</head>", STYLE, 1)

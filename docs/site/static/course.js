@@ -4,6 +4,6 @@ addEventListener("load", () => {
   for (const element of document.querySelectorAll(".search-button-field, summary[aria-label]"))
     element.removeAttribute("aria-label");
   // What scrolls sideways has to be reached with the keyboard.
-  for (const element of document.querySelectorAll("article table, article pre, div.math"))
+  for (const element of document.querySelectorAll("article table, article pre, div.math, div.cell_output"))
     if (element.scrollWidth > element.clientWidth) element.tabIndex = 0;
 });
