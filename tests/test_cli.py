@@ -456,6 +456,19 @@ def test_a_run_in_pieces_is_sampled_resumed_exported_and_shown(typed, tmp_path):
     assert (tmp_path / "hub" / "tokenizer.json").exists()
 
 
+def test_runs_with_other_tokens_of_one_text_compare_in_bits_a_character(typed, text, tmp_path):
+    (tmp_path / "own.txt").write_text(text[:30_000], encoding="utf-8")
+    for name in ("one", "two"):
+        assert typed(*QUICK, "--text", "own.txt", "--out", name)[0] == 0
+    pieces = ("--tokenizer", "bpe", "--vocab", "300", "--out", "three")
+    said = typed(*QUICK, "--text", "own.txt", *pieces)[1]
+    bits = re.findall(r"([\d.]+) bits a character", said)
+    table = typed("compare", "one", "two", "three")[1]
+    assert re.search(r"three .* other tokens: [\d.]+ bits a character", table)
+    assert re.search(r"other tokens: ([\d.]+)", table)[1] in bits
+    assert re.search(r"^(one|two) has [\d.]+ bits a character", table, re.M)
+
+
 def test_plot_draws_the_newest_run(typed, at_home):
     curve = at_home / "runs" / "smoke" / "loss.png"
     before = curve.read_bytes()
@@ -700,7 +713,7 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback(at_home):
 
 
 def test_ctrl_c_before_the_training_ends_the_program_with_one_word(typed, monkeypatch):
-    monkeypatch.setattr(texts, "prepare", lambda text: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(texts, "prepare", lambda text, **more: signal.raise_signal(signal.SIGINT))
     code, _, errors = typed("data")
     assert code == 130 and errors == "\nStopped.\n"
 
