@@ -23,7 +23,7 @@ from nanogpt_lib.runs import catalogue, record, untrusted
 from nanogpt_lib.runs.handin import handed_in
 from nanogpt_lib.runs.record import RecordError
 from nanogpt_lib.runs.untrusted import Recorded
-from nanogpt_lib.runs.wording import duration
+from nanogpt_lib.runs.wording import duration, in_bits
 
 # What runs are compared by: the name in an `Evaluation`, and the name on the axis.
 BY = {
@@ -93,6 +93,11 @@ class Comparison:
     def notes(self) -> list[str]:
         """The remarks below the table."""
         notes = [f"Skipped: {reason}" for reason in self.skipped]
+        if any("bits a character" in row.reached for row in self.rows):
+            best = self.rows[0].recorded
+            if best.best and best.characters_per_token:
+                bits = in_bits(best.best.val_loss, best.characters_per_token)
+                notes.insert(0, f"{self.rows[0].name} has {bits:.3f} bits a character.")
         if any(row.rank is None for row in self.rows):
             notes.insert(0, "Without a rank, and dotted in the picture: not comparable.")
         return notes
@@ -214,6 +219,9 @@ def why_not(run: Recorded, usual: tuple) -> str | None:
         return "diverged"
     reasons = (f"another text: {run.text}", "another part of the text", "other symbols")
     for this, other, reason in zip(run.measured_on, usual, reasons, strict=True):
+        if this != other and run.measured_on[0] == usual[0] and run.characters_per_token:
+            bits = in_bits(run.best.val_loss, run.characters_per_token)
+            return f"other tokens: {bits:.3f} bits a character"
         if this != other:
             return reason
     if is_copied(run):

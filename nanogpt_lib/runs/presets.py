@@ -120,7 +120,7 @@ def get_preset(name: str) -> Preset:
     seconds (NANOGPT_PRESET=smoke).
     """
     name = os.environ.get("NANOGPT_PRESET") or name
-    if name == GPT2.name:
+    if isinstance(name, str) and name == GPT2.name:
         return GPT2
     if not isinstance(name, str) or name not in PRESETS:
         known = ", ".join([*PRESETS, GPT2.name])

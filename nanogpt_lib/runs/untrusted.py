@@ -38,6 +38,7 @@ class Recorded:
     steps: int  # steps done; the last one may have no evaluation
     seconds: float  # duration of the run
     stopped: str | None  # why it ended, as in `training.Run`; None if it was cut off
+    characters_per_token: float | None = None  # of the validation text, if it was counted
 
     @property
     def best(self) -> Evaluation | None:
@@ -92,7 +93,15 @@ def checked(said: Record, name: str) -> Recorded:
         steps=end.get("step", last.step),
         seconds=end.get("seconds", last.seconds),
         stopped=end.get("stopped"),
+        characters_per_token=per_token(about.text),
     )
+
+
+def per_token(text: schema.TextData) -> float | None:
+    """The characters that a validation token writes on average."""
+    if not text.val_characters or not text.val_tokens:
+        return None
+    return text.val_characters / text.val_tokens
 
 
 def clean(text: str, one_line: bool = False) -> str:

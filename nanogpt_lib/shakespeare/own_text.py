@@ -41,5 +41,6 @@ def check_memory(path: Path, size: int) -> None:
         raise TextError(
             f"{path} is too large for this machine: {size / 1e6:,.0f} MB of text need about "
             f"{PEAK * size / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free. Close "
-            f"other programs, or give a part of it, at most {free / PEAK / 1e6:,.0f} MB"
+            f"other programs, give a part of it, at most {free / PEAK / 1e6:,.0f} MB, or make "
+            "tokens of it in little memory: nanogpt data FILE --to DIR"
         )
