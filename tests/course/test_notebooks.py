@@ -275,7 +275,7 @@ def test_it_opens_and_closes_as_all_do(path, notebook):
     assert closing.count("<details><summary>") >= 3
     assert "\n## On your own\n" in closing
     later = COURSE[COURSE.index(path.stem) + 1 :] if numbered else COURSE
-    assert not later or f"\nNext: `{later[0]}`" in closing
+    assert not later or f"\nNext: [`{later[0]}`]({later[0]}.ipynb)" in closing
 
 
 def test_folds_are_closed(notebook):
@@ -286,7 +286,7 @@ def test_folds_are_closed(notebook):
 
 def test_the_start_page_lists_all_notebooks_with_their_minutes():
     words = "\n".join(cell.source for cell in read(PATHS[0]).cells)
-    listed = re.findall(r"^\| `(\w+)` \|.*\| (\d+) \|$", words, flags=re.MULTILINE)
+    listed = re.findall(r"^\| \[`(\w+)`\]\(\S+\) \|.*\| (\d+) \|$", words, flags=re.MULTILINE)
     told = {}
     for path in NUMBERED[1:]:
         time = re.search(r"\| \*\*Time\*\* \| (\d+) minutes", read(path).cells[0].source)
