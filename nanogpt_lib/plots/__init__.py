@@ -1,5 +1,7 @@
 """Pictures. Every function returns a matplotlib Figure and shows nothing by itself.
 
+The figure's text is a sentence that says what it shows; a notebook keeps it beside the picture.
+
 `summary` says in one line of text what a curve shows, for people who cannot see it.
 """
 

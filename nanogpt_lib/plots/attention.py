@@ -10,6 +10,7 @@ from nanogpt_lib.plots.style import (
     plain,
     visible,
 )
+from nanogpt_lib.plots.telling import Picture, few, rounded
 
 
 def attention_maps(maps, symbols, titles, title="", size=4.4, label="weight") -> Figure:
@@ -21,7 +22,10 @@ def attention_maps(maps, symbols, titles, title="", size=4.4, label="weight") ->
     """
     columns = min(2, len(maps))
     rows = math.ceil(len(maps) / columns)
-    figure = Figure(figsize=(size * columns, (size + 0.5) * rows), layout="constrained")
+    told = (map_told(name, plain(each), symbols) for name, each in zip(titles, maps, strict=False))
+    says = f"{title} Who looks at whom in {''.join(symbols)!r}: {'; '.join(told)}."
+    shape = (size * columns, (size + 0.5) * rows)
+    figure = Picture(says, figsize=shape, layout="constrained")
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     squares = figure.subplots(rows, columns, squeeze=False).flatten()
@@ -40,6 +44,15 @@ def attention_maps(maps, symbols, titles, title="", size=4.4, label="weight") ->
     return figure
 
 
+def map_told(name, weights, symbols) -> str:
+    """What the last token looks at most."""
+    last = weights[-1]
+    best = max(range(len(last)), key=last.__getitem__)
+    return (
+        f"{name}, the last looks most at {symbols[best]!r} in place {best}, {rounded(last[best])}"
+    )
+
+
 def attention_rows(symbols, rows, at, title="") -> Figure:
     """What one token looks at: the text once for each head, dark where the head looks.
 
@@ -47,7 +60,12 @@ def attention_rows(symbols, rows, at, title="") -> Figure:
     it gets a frame. Characters after it are left out: they are in its future.
     """
     shown = [visible(symbol) for symbol in symbols[: at + 1]]
-    figure = Figure(figsize=(9.5, 0.7 + 0.36 * len(rows)), layout="constrained")
+    told = []
+    for name, row in rows.items():
+        best = max(range(at + 1), key=lambda place: float(row[place]))
+        told.append(f"{name} most at {symbols[best]!r}, {at - best} back, {rounded(row[best])}")
+    size = (9.5, 0.7 + 0.36 * len(rows))
+    figure = Picture(f"{title}: {few(told)}.", figsize=size, layout="constrained")
     axes = figure.subplots()
     weights = [[float(w) for w in row[: at + 1]] for row in rows.values()]
     image = axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")

@@ -14,11 +14,13 @@ from nanogpt_lib.plots.style import (
     plain,
     visible,
 )
+from nanogpt_lib.plots.telling import Picture, bars_told, curves_told, few, largest_told, rounded
 
 
 def bars(names, values, title="", xlabel="", highlight=()) -> Figure:
     """Horizontal bars, the first on top, each with its value; highlight: names to emphasise."""
-    figure = Figure(figsize=(8, 0.6 + 0.3 * len(names)), layout="constrained")
+    says = f"{title}, {xlabel}: {bars_told(names, values)}."
+    figure = Picture(says, figsize=(8, 0.6 + 0.3 * len(names)), layout="constrained")
     axes = figure.subplots()
     colours = [VALIDATION if name in highlight else TRAIN for name in names]
     labels = [visible(str(name)) for name in names]
@@ -40,7 +42,9 @@ def bars_beside(groups, title="", xlabel="") -> Figure:
     groups: {heading: (names, values)}; a group has the same number of names and values.
     """
     most = max(len(names) for names, _ in groups.values())
-    figure = Figure(figsize=(9.5, 1.1 + 0.27 * most), layout="constrained")
+    says = "; ".join(f"{heading}: {bars_told(*group)}" for heading, group in groups.items())
+    size = (9.5, 1.1 + 0.27 * most)
+    figure = Picture(f"{title}, {xlabel}. {says}.", figsize=size, layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     figure.supxlabel(xlabel, fontsize=10)
     columns = figure.subplots(1, len(groups), sharex=True, squeeze=False)[0]
@@ -70,7 +74,9 @@ def lines(
     axes with a logarithmic scale, for example "x" or "xy". levels: {name: value}, drawn as thin
     horizontal lines.
     """
-    figure = Figure(figsize=size, layout="constrained")
+    x = [float(value) for value in x]
+    says = f"{title}, {ylabel} over {xlabel}: {curves_told(x, named)}."
+    figure = Picture(says, figsize=size, layout="constrained")
     axes = figure.subplots()
     axes.set(xlabel=xlabel, ylabel=ylabel, title="")
     axes.set_title(title, loc="left", fontweight="bold")
@@ -79,7 +85,7 @@ def lines(
     for axis in [{"x": axes.xaxis, "y": axes.yaxis}[letter] for letter in log]:
         axis.set_major_formatter("{x:g}")  # 0.01 rather than 10 to the -2
         axis.set_minor_formatter(lambda v, _: f"{v:g}" if f"{v:e}"[0] in "25" else "")
-    x, ends = [float(value) for value in x], []
+    ends = []
     for i, (name, values) in enumerate(named.items()):
         values, colour = [float(value) for value in values], PALETTE[i % len(PALETTE)]
         dashes = "solid" if i < 4 else (0, (5, 2))  # curves differ not only in colour
@@ -102,9 +108,12 @@ def histograms(named, title="", xlabel="", bins=60) -> Figure:
 
     named: {name: numbers}; the name is written into its histogram.
     """
-    figure = Figure(figsize=(9, 0.7 + 1.1 * len(named)), layout="constrained")
-    rows = figure.subplots(len(named), 1, sharex=True, squeeze=False)[:, 0]
     samples = [[float(v) for v in values] for values in named.values()]
+    ranges = [f"from {rounded(min(values))} to {rounded(max(values))}" for values in samples]
+    says = few(f"{name} {within}" for name, within in zip(named, ranges, strict=True))
+    size = (9, 0.7 + 1.1 * len(named))
+    figure = Picture(f"{title}, {xlabel}: {says}.", figsize=size, layout="constrained")
+    rows = figure.subplots(len(named), 1, sharex=True, squeeze=False)[:, 0]
     edge = max(abs(v) for values in samples for v in values)
     for i, (axes, name, values) in enumerate(zip(rows, named, samples, strict=True)):
         axes.hist(values, bins=bins, range=(-edge, edge), color=PALETTE[i % len(PALETTE)])
@@ -118,7 +127,10 @@ def histograms(named, title="", xlabel="", bins=60) -> Figure:
 
 def heatmap(matrix, rows, columns, title="", row_label="", column_label="", size=6.5) -> Figure:
     """A matrix as colours, dark for large; rows and columns: the labels at its edges."""
-    figure = Figure(figsize=(size, size * len(rows) / len(columns) + 0.6), layout="constrained")
+    says = f"{title}: {len(rows)} rows and {len(columns)} columns, "
+    says += f"{largest_told(plain(matrix), rows, columns)}."
+    shape = (size, size * len(rows) / len(columns) + 0.6)
+    figure = Picture(says, figsize=shape, layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(plain(matrix), cmap="Blues", aspect="auto")
     small = 10 if max(len(rows), len(columns)) <= 30 else 6
@@ -139,7 +151,12 @@ def estimates(groups, truth: float, title="", xlabel="", label="whole text") -> 
     groups: {name: estimates}, the first on top. truth: drawn as a line through all rows,
     called `label`.
     """
-    figure = Figure(figsize=(9, 0.9 + 0.55 * len(groups)), layout="constrained")
+    ranges = (
+        f"{name} from {rounded(min(values))} to {rounded(max(values))}"
+        for name, values in groups.items()
+    )
+    says = f"{title}, {xlabel}: {few(ranges)}; {label} {truth:.3f}."
+    figure = Picture(says, figsize=(9, 0.9 + 0.55 * len(groups)), layout="constrained")
     axes = figure.subplots()
     axes.axvline(truth, color=BEST, linewidth=2, label=f"{label}: {truth:.3f}")
     for row, values in enumerate(groups.values()):
@@ -158,7 +175,9 @@ def panels(x, groups, title="", xlabel="") -> Figure:
 
     groups: {heading: {name: values}}. The same names have the same colours; a legend names them.
     """
-    figure = Figure(figsize=(10, 2.9), layout="constrained")
+    told = (f"{heading}: {curves_told(x, named)}" for heading, named in groups.items())
+    says = f"{title}, over {xlabel}. {'. '.join(told)}."
+    figure = Picture(says, figsize=(10, 2.9), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     figure.supxlabel(xlabel, fontsize=10)
     columns = figure.subplots(1, len(groups), squeeze=False)[0]

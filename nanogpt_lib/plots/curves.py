@@ -15,6 +15,7 @@ from nanogpt_lib.plots.style import (
     name_ends,
     short,
 )
+from nanogpt_lib.plots.telling import Picture, bars_told, history_told
 from nanogpt_lib.plots.text import draw_sample
 from nanogpt_lib.training import Evaluation, TrainConfig, lr_at
 
@@ -34,7 +35,8 @@ def loss_figure(
     smoothed. landmarks: whether to name the landmarks on the curves where they are reached. If the
     run overfits, what lies right of its best step is shaded.
     """
-    figure = Figure(figsize=(9, 5.6), layout="constrained")
+    says = f"{title or 'Loss'}: {history_told(history)}."
+    figure = Picture(says, figsize=(9, 5.6), layout="constrained")
     above, below = figure.subplots(2, sharex=True, height_ratios=(5, 1))
     draw_rungs(above, rungs)
     draw_batches(above, batches, config.max_steps)
@@ -187,7 +189,9 @@ def curve_and_sample(history, rungs=(), title="", lines=11, width=40, highest=4.
     highest: the end of the loss axis; use the same value in all pictures that you compare. Points
     above it are drawn at the edge as triangles.
     """
-    figure = Figure(figsize=(10, 3.9))
+    sample = (history[-1].sample or "").strip()[:60]
+    says = f"{title}: {history_told(history)}. At the end it writes {sample!r}."
+    figure = Picture(says, figsize=(10, 3.9))
     left, right = figure.subplots(1, 2)
     figure.subplots_adjust(left=0.06, right=0.99, bottom=0.13, top=0.82, wspace=0.6)
     draw_rungs(left, rungs)
@@ -208,7 +212,9 @@ def curve_and_sample(history, rungs=(), title="", lines=11, width=40, highest=4.
 def curves_beside(histories, rungs=(), title="", columns=2, highest=4.8) -> Figure:
     """Curves of several runs on one scale, with the ladder; histories: {name: evaluations}."""
     rows = math.ceil(len(histories) / columns)
-    figure = Figure(figsize=(10, 0.8 + 2.5 * rows), layout="constrained")
+    told = "; ".join(f"{name}: {history_told(history)}" for name, history in histories.items())
+    size = (10, 0.8 + 2.5 * rows)
+    figure = Picture(f"{title}. {told}.", figsize=size, layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
     for axes, (name, history) in zip(grid, histories.items(), strict=False):
         for rung in rungs:
@@ -233,7 +239,11 @@ def board(curves, ranked, xlabel="", rungs=(), title="", stand_out=6) -> Figure:
     curves: {name: (x, losses)}. ranked: names of the runs that can be compared, the best first;
     other runs are dotted. rungs: rows of `ngram.ladder`, drawn as lines.
     """
-    figure = Figure(figsize=(10, 5.6), layout="constrained")
+    lows = [
+        min((v for v in curves[name][1] if math.isfinite(v)), default=math.nan) for name in ranked
+    ]
+    says = f"{title}: the best validation losses are {bars_told(ranked, lows)}."
+    figure = Picture(says, figsize=(10, 5.6), layout="constrained")
     axes = figure.subplots()
     ends, few = [], ranked[:stand_out]
     for name, (x, losses) in curves.items():

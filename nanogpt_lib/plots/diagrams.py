@@ -14,6 +14,7 @@ from nanogpt_lib.plots.style import (
     VALIDATION,
     visible,
 )
+from nanogpt_lib.plots.telling import Picture, bars_told
 
 
 def round_trip(context, ids, names, probabilities, drawn, title="") -> Figure:
@@ -25,7 +26,12 @@ def round_trip(context, ids, names, probabilities, drawn, title="") -> Figure:
     """
     names, probabilities = [*names, "others"], [*probabilities, max(0.0, 1 - sum(probabilities))]
     drawn_bar = drawn if drawn in names else "others"
-    figure = Figure(figsize=(10, 3.7), layout="constrained")
+    says = (
+        f"{title}: the text {''.join(context)!r} becomes ids, the model turns them into "
+        f"probabilities ({bars_told(names, probabilities)}), {drawn!r} is drawn and appended, and "
+        "it goes round again."
+    )
+    figure = Picture(says, figsize=(10, 3.7), layout="constrained")
     axes = figure.subplots()
     text = "".join(visible(symbol) for symbol in context)
     numbers = textwrap.fill(" ".join(str(int(number)) for number in ids), 12)
@@ -64,7 +70,12 @@ def model_map(config) -> Figure:
     config: a GPTConfig.
     """
     C, V = config.n_embd, config.vocab_size
-    figure = Figure(figsize=(9.5, 3.5), layout="constrained")
+    says = (
+        f"A GPT from left to right: ids (B, T) become a stream (B, T, {C}) by wte and wpe; "
+        f"{config.n_layer} blocks add attention and an MLP to it, each behind its norm; ln_f and "
+        f"lm_head give scores (B, T, {V})."
+    )
+    figure = Picture(says, figsize=(9.5, 3.5), layout="constrained")
     axes = figure.subplots()
     axes.set(xlim=(0, 13.2), ylim=(-1.1, 3.4))
     axes.axis("off")
@@ -107,7 +118,11 @@ def parallelisms(n_layer: int = 4, gpus: int = 4) -> Figure:
 
     Each row is a layer, each colour a GPU. `gpus` is at most 4, and divides n_layer.
     """
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    says = (
+        f"Three ways to share {n_layer} layers among {gpus} GPUs: by data each GPU has them all, "
+        "by tensors a part of each, by a pipeline some of them."
+    )
+    figure = Picture(says, figsize=(10, 3.6), layout="constrained")
     panels = figure.subplots(1, 3, gridspec_kw={"width_ratios": [2.2, 1, 1]})
     names = (
         "data: each GPU has the whole model",

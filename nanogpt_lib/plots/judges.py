@@ -3,6 +3,7 @@
 from matplotlib.figure import Figure
 
 from nanogpt_lib.plots.style import BEST, PALETTE, TRAIN, VALIDATION
+from nanogpt_lib.plots.telling import Picture, curve_told
 
 
 def three_judges(history, rows, chance: int, title="") -> Figure:
@@ -12,9 +13,13 @@ def three_judges(history, rows, chance: int, title="") -> Figure:
     checkpoint and seed of sampling. A row without a step was measured on the validation text: it is
     drawn as a line. chance: the longest copy, in characters, that chance gives.
     """
-    figure = Figure(figsize=(9, 6.2), layout="constrained")
-    loss, words, copies = figure.subplots(3, sharex=True)
     steps = [point.step for point in history]
+    told = [curve_told("validation loss", steps, [point.val_loss for point in history])]
+    made = [row for row in rows if row["step"] is not None]
+    for key, name in (("real_words", "share of real words"), ("copy_longest", "longest copy")):
+        told.append(curve_told(name, [row["step"] for row in made], [row[key] for row in made]))
+    figure = Picture(f"{title}: {'; '.join(told)}.", figsize=(9, 6.2), layout="constrained")
+    loss, words, copies = figure.subplots(3, sharex=True)
     loss.plot(steps, [point.val_loss for point in history], color=VALIDATION)
     best = min(history, key=lambda point: point.val_loss)
     loss.set_title("A loss judges the probabilities: validation loss, nats", loc="left")

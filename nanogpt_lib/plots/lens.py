@@ -3,6 +3,7 @@
 from matplotlib.figure import Figure
 
 from nanogpt_lib.plots.style import BEST, plain, visible
+from nanogpt_lib.plots.telling import Picture
 
 
 def logit_lens(symbols, rows, best, chances, right, title="") -> Figure:
@@ -14,7 +15,12 @@ def logit_lens(symbols, rows, best, chances, right, title="") -> Figure:
     has a frame.
     """
     T = len(symbols)
-    figure = Figure(figsize=(1.4 + 0.62 * T, 1.2 + 0.5 * len(rows)), layout="constrained")
+    told = (f"{name} {''.join(guesses)!r}" for name, guesses in zip(rows, best, strict=True))
+    says = (
+        f"{title}: reading {''.join(symbols)!r}, the likeliest next symbols are {', '.join(told)}."
+    )
+    size = (1.4 + 0.62 * T, 1.2 + 0.5 * len(rows))
+    figure = Picture(says, figsize=size, layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(plain(chances), cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for i, (guesses, sure) in enumerate(zip(best, plain(chances), strict=True)):

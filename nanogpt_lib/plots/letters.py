@@ -6,22 +6,12 @@ from statistics import median
 from matplotlib.figure import Figure
 
 from nanogpt_lib.plots.style import VALIDATION, plain, visible
+from nanogpt_lib.plots.telling import Picture
 
 APART = 17.0  # points between the middles of two letters, so that both can be read
 ROUNDS = 200  # of moving apart, at most
 KINDS = ("#0072B2", "#A34700", "#00664A", "#7A3E65")  # dark enough for text on white: 4.5 to 1
 OTHER = "#555555"
-
-
-class Described(Figure):
-    """A picture that says what it shows: a notebook keeps the sentence beside it, as text."""
-
-    def __init__(self, says: str, **settings):
-        super().__init__(**settings)
-        self.says = says
-
-    def __repr__(self) -> str:
-        return self.says
 
 
 def letter_map(points, symbols, groups, title="") -> Figure:
@@ -35,7 +25,7 @@ def letter_map(points, symbols, groups, title="") -> Figure:
         f"{name} {where([p for p, s in zip(places, symbols, strict=True) if s in members], places)}"
         for name, members in groups.items()
     )
-    figure = Described(f"{title}: {says}.", figsize=(6.2, 6.2), layout="constrained")
+    figure = Picture(f"{title}: {says}.", figsize=(6.2, 6.2), layout="constrained")
     axes = figure.subplots()
     colour_of = {
         symbol: KINDS[i] for i, members in enumerate(groups.values()) for symbol in members
@@ -121,7 +111,7 @@ def copied_texts(samples, title="", most=60, width=40, lines=6) -> Figure:
         for name, (text, lengths, chance) in samples.items()
     ]
     size = (6.4, 0.4 + len(samples) * 0.27 * (lines + 1.3))  # letters that a telephone can show
-    figure = Described(f"{title}. {'; '.join(says)}.", figsize=size, layout="constrained")
+    figure = Picture(f"{title}. {'; '.join(says)}.", figsize=size, layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     rows = figure.subplots(len(samples), 1, squeeze=False)[:, 0]
     for axes, (name, (text, lengths, chance)) in zip(rows, samples.items(), strict=True):

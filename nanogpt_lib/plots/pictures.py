@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from nanogpt_lib.plots.style import BEST, RATE, TRAIN, VALIDATION
+from nanogpt_lib.plots.telling import Picture, few, rounded
 
 PAPER = "Greys"  # ink is dark, as on paper
 GLOW = "Oranges"  # where attention is
@@ -21,7 +22,10 @@ def gallery(images, captions, title="", said=None, columns=6) -> Figure:
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     size = (max(3.2, 1.67 * columns), 0.5 + 2.45 * rows)
-    figure = Figure(figsize=size, layout="constrained")
+    listed = captions
+    if said is not None:
+        listed = [f"{one} (true: {true})" for one, true in zip(said, captions, strict=False)]
+    figure = Picture(f"{title}: {few(listed, 18)}.", figsize=size, layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     grid = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes in grid[len(images) :]:
@@ -59,7 +63,8 @@ def told(true: str, said: str | None) -> list[tuple[str, str]]:
 def cut_up(image, pieces, title="") -> Figure:
     """A picture (H, W) under the grid that cuts it, and its pieces (P, S) in their order."""
     P, size = len(pieces), round(pieces.size(1) ** 0.5)
-    figure = Figure(figsize=(10, 3.1), layout="constrained")
+    says = f"{title}: the picture is cut into {P} pieces of {size} by {size} pixels, in rows."
+    figure = Picture(says, figsize=(10, 3.1), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 3.2))
     left.imshow(image.tolist(), cmap=PAPER, vmin=0, vmax=1)
     per_row = image.size(1) // size
@@ -89,7 +94,9 @@ def looks_at(image, facts, shares, title="") -> Figure:
     as dots over the attention: a larger dot means more ink.
     """
     side = round(shares.size(1) ** 0.5)
-    figure = Figure(figsize=(10, 3.3), layout="constrained")
+    told = (patch_told(fact, share, side) for fact, share in zip(facts, shares, strict=True))
+    says = f"{title} {few(told)}."
+    figure = Picture(says, figsize=(10, 3.3), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     panels = figure.subplots(1, 1 + len(facts))
     H, W = image.shape
@@ -111,9 +118,20 @@ def looks_at(image, facts, shares, title="") -> Figure:
     return figure
 
 
+def patch_told(fact: str, share, side: int) -> str:
+    """Which patch gets most attention for a fact."""
+    row, column = divmod(int(share.argmax()), side)
+    return f"{fact!r}: most at row {row + 1}, column {column + 1}, {share.max().item():.0%}"
+
+
 def looks_in_time(frames, facts, shares, title="", hop=256, rate=8000) -> Figure:
     """A spectrogram (P, S), and below it the attention to each frame for each fact, (n, P)."""
-    figure = Figure(figsize=(9, 4.6), layout="constrained")
+    when = hop / rate  # seconds between frames
+    told = (
+        f"{fact!r} looks most at {rounded(share.argmax().item() * when)} seconds"
+        for fact, share in zip(facts, shares, strict=True)
+    )
+    figure = Picture(f"{title}: {few(told)}.", figsize=(9, 4.6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.1))
     draw_spectrogram(above, frames, hop, rate)
     above.set_title(title, loc="left", fontweight="bold")
@@ -129,7 +147,8 @@ def looks_in_time(frames, facts, shares, title="", hop=256, rate=8000) -> Figure
 
 def spectrograms(frames, captions, title="", hop=256, rate=8000) -> Figure:
     """Spectrograms (N, P, S) side by side, time to the right and frequency upwards."""
-    figure = Figure(figsize=(10, 3.4), layout="constrained")
+    says = f"{title}: spectrograms of {few(captions)}."
+    figure = Picture(says, figsize=(10, 3.4), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     panels = figure.subplots(1, len(frames), sharey=True, squeeze=False)[0]
     for axes, sound, words in zip(panels, frames, captions, strict=True):
@@ -152,7 +171,11 @@ def scores_beside(rows, names, title="", chance=None) -> Figure:
 
     rows: {who: as many shares as names}. chance: as many shares as names, drawn as lines.
     """
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    told = (
+        f"{who}: {few(f'{n} {100 * s:.0f}%' for n, s in zip(names, shares, strict=True))}"
+        for who, shares in rows.items()
+    )
+    figure = Picture(f"{title}. {'; '.join(told)}.", figsize=(9, 4), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(rows)
     colours = (TRAIN, "#E69F00", RATE, "#CC79A7")

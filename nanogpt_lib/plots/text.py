@@ -11,11 +11,14 @@ from nanogpt_lib.plots.style import (
     VALIDATION,
     visible,
 )
+from nanogpt_lib.plots.telling import Picture, few, rounded
 
 
 def token_strip(symbols, ids, title="") -> Figure:
     """A text in boxes, symbol above, id below. symbols: strings. ids: the same number of ids."""
-    figure = Figure(figsize=(max(4, 0.42 * len(ids)), 1.5), layout="constrained")
+    told = few((f"{s!r} is {int(n)}" for s, n in zip(symbols, ids, strict=True)), most=30)
+    size = (max(4, 0.42 * len(ids)), 1.5)
+    figure = Picture(f"{title}: {told}.", figsize=size, layout="constrained")
     axes = figure.subplots()
     for i, (symbol, number) in enumerate(zip(symbols, ids, strict=True)):
         axes.add_patch(Rectangle((i, 0), 1, 2, facecolor="#f3efe6", edgecolor="white", linewidth=2))
@@ -32,7 +35,9 @@ def pieces(rows, title="") -> Figure:
     rows: {name: the tokens as strings}; the tokens of each row form the same text.
     """
     length = max(sum(map(len, tokens)) for tokens in rows.values())
-    figure = Figure(figsize=(1.6 + 0.15 * length, 0.5 + 0.42 * len(rows)), layout="constrained")
+    told = "; ".join(f"{name}: {len(cut)}, as {'|'.join(cut)!r}" for name, cut in rows.items())
+    size = (1.6 + 0.15 * length, 0.5 + 0.42 * len(rows))
+    figure = Picture(f"{title}. {told}.", figsize=size, layout="constrained")
     axes = figure.subplots()
     for row, tokens in enumerate(rows.values()):
         begin = 0
@@ -57,7 +62,11 @@ def loss_strips(symbols, rows, title="", most=6.0) -> Figure:
     symbols: strings. rows: {name: as many losses as symbols}, drawn below each other. most: the
     loss that gets the darkest colour; higher losses get it, too.
     """
-    figure = Figure(figsize=(9.5, 0.9 + 0.45 * len(rows)), layout="constrained")
+    figure = Picture(
+        f"{title}: {'; '.join(strip_told(symbols, *row) for row in rows.items())}.",
+        figsize=(9.5, 0.9 + 0.45 * len(rows)),
+        layout="constrained",
+    )
     axes = figure.subplots()
     losses = [[float(value) for value in values] for values in rows.values()]
     image = axes.imshow(losses, cmap="Oranges", vmin=0, vmax=most, aspect="auto")
@@ -74,9 +83,19 @@ def loss_strips(symbols, rows, title="", most=6.0) -> Figure:
     return figure
 
 
+def strip_told(symbols, name, losses) -> str:
+    """The mean loss of a text, and where it surprised most."""
+    losses = [float(value) for value in losses]
+    most = max(range(len(losses)), key=losses.__getitem__)
+    mean = rounded(sum(losses) / len(losses))
+    return f"{name} {mean} nats on average, most at {symbols[most]!r} with {rounded(losses[most])}"
+
+
 def sample_cards(points, lines=10, width=39, title="") -> Figure:
     """What a model wrote at some evaluations, on cards side by side; each needs a `sample`."""
-    figure = Figure(figsize=(10, 0.9 + 0.2 * lines), layout="constrained")
+    told = (f"step {p.step:,}, loss {p.val_loss:.2f}: {p.sample.strip()[:60]!r}" for p in points)
+    size = (10, 0.9 + 0.2 * lines)
+    figure = Picture(f"{title} {'; '.join(told)}.", figsize=size, layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     for axes, point in zip(figure.subplots(1, len(points), squeeze=False)[0], points, strict=True):
         draw_sample(axes, point, lines, width)
@@ -105,7 +124,11 @@ def copies_map(steps, lengths, chance: int, title="", most=60) -> Figure:
     that it belongs to (`copying.copy_lengths`). Lengths up to `chance` are white. The darkest
     colour means `most` characters or more.
     """
-    figure = Figure(figsize=(9.5, 1.2 + 0.16 * len(steps)), layout="constrained")
+    longest = [int(max(map(float, row), default=0)) for row in lengths]
+    says = f"{title}: the longest copy has {longest[0]} characters at step {steps[0]:,} and "
+    says += f"{longest[-1]} at step {steps[-1]:,}; up to {chance} are chance."
+    size = (9.5, 1.2 + 0.16 * len(steps))
+    figure = Picture(says, figsize=size, layout="constrained")
     axes = figure.subplots()
     widest = max(map(len, lengths))
     rows = [[*map(float, row), *[math.nan] * (widest - len(row))] for row in lengths]

@@ -1,0 +1,97 @@
+"""The sentences that pictures bring: true, in one line, and there for every picture."""
+
+import ast
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from IPython.core.formatters import DisplayFormatter
+
+from nanogpt_lib import GPTConfig, TrainConfig, plots
+from nanogpt_lib.plots import telling
+from nanogpt_lib.training import Evaluation
+
+SOURCES = sorted(Path(plots.__file__).parent.glob("*.py"))
+HISTORY = [
+    Evaluation(0, 0, 0.0, 0.1, 4.2, 4.21, "qZ"),
+    Evaluation(500, 9, 1.0, 0.1, 1.5, 1.75, "To be"),
+    Evaluation(1000, 18, 2.0, 0.1, 1.25, 2.0, "or $not"),
+]
+SQUARE = [[1.0, 0.0], [0.25, 0.75]]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=[path.stem for path in SOURCES])
+def test_no_picture_is_made_without_a_sentence(path):
+    calls = [
+        node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if type(node) is ast.Call
+    ]
+    names = [node.func.id for node in calls if isinstance(node.func, ast.Name)]
+    assert "Figure" not in names
+
+
+PICTURES = {
+    "bars": (
+        plots.bars(["to", "be"], [0.25, 1234], "Chances", "share"),
+        "Chances, share: to 0.25, be 1,234.",
+    ),
+    "lines": (
+        plots.lines([0, 10, 20], {"a": [3.0, 1.0, 2.0]}, "Loss", "step", "nats"),
+        "Loss, nats over step: a from 3 to 2, lowest at 10 with 1.",
+    ),
+    "heatmap": (
+        plots.heatmap(SQUARE, "ab", "xy", "Pairs"),
+        "Pairs: 2 rows and 2 columns, largest in row 'a', column 'x': 1.",
+    ),
+    "histograms": (
+        plots.histograms({"d = 4": [-1.0, 2.0]}, "Scores", "score"),
+        "Scores, score: d = 4 from -1 to 2.",
+    ),
+    "loss": (
+        plots.loss_figure(HISTORY, TrainConfig(), title="A run"),
+        "A run: over steps 0 to 1,000, training loss from 4.2 to 1.25; validation loss from 4.21 "
+        "to 2, lowest at 500 with 1.75.",
+    ),
+    "attention": (
+        plots.attention_maps([torch.tensor(SQUARE)], "ab", ["one head"]),
+        "Who looks at whom in 'ab': one head, the last looks most at 'b' in place 1, 0.75.",
+    ),
+    "tokens": (plots.token_strip("ab", [5, 6], "Ids"), "Ids: 'a' is 5, 'b' is 6."),
+    "cards": (
+        plots.sample_cards(HISTORY[:2], title="Samples."),
+        "Samples. step 0, loss 4.21: 'qZ'; step 500, loss 1.75: 'To be'.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_sentence_says_what_the_picture_shows(name):
+    picture, says = PICTURES[name]
+    assert repr(picture) == says
+
+
+def test_a_notebook_keeps_the_sentence_beside_the_picture():
+    bundle, _ = DisplayFormatter().format(PICTURES["bars"][0], include=["text/plain"])
+    assert bundle == {"text/plain": "Chances, share: to 0.25, be 1,234."}
+
+
+def test_the_map_of_a_model_tells_its_shapes():
+    says = repr(plots.model_map(GPTConfig(65, 256, 6, 6, 384)))
+    assert "6 blocks" in says and "(B, T, 384)" in says and "(B, T, 65)" in says
+
+
+@given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=9))
+def test_any_curve_can_be_told(values):
+    says = telling.curve_told("a", range(len(values)), values)
+    finite = [value for value in values if math.isfinite(value)]
+    assert ("no finite value" in says) == (not finite)
+    if finite and min(finite) < min(finite[0], finite[-1]):
+        assert telling.rounded(min(finite)) in says
+
+
+def test_a_sentence_has_one_line_and_ends():
+    many = [f"name {i}" for i in range(100)]
+    says = repr(plots.bars(many, range(100), "Two\nlines"))
+    assert "\n" not in says and says.endswith("and 88 more.") and len(says) < 400
