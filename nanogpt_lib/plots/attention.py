@@ -7,6 +7,7 @@ from matplotlib.patches import Rectangle
 
 from nanogpt_lib.plots.style import (
     VALIDATION,
+    on,
     plain,
     visible,
 )
@@ -72,7 +73,7 @@ def attention_rows(symbols, rows, at, title="") -> Figure:
     small = min(11, 480 / len(shown))
     for i, row in enumerate(weights):
         for j, symbol in enumerate(shown):
-            colour = "white" if row[j] > 0.6 else "black"
+            colour = on(image, row[j])
             axes.text(j, i, symbol, ha="center", va="center", color=colour, fontsize=small)
     frame = Rectangle((at - 0.5, -0.5), 1, len(rows), fill=False, edgecolor=VALIDATION, linewidth=2)
     axes.add_patch(frame)

@@ -1,6 +1,7 @@
 """Bars, lines, dots, histograms and heat maps."""
 
 import math
+from functools import partial
 
 from matplotlib.figure import Figure
 
@@ -10,6 +11,7 @@ from nanogpt_lib.plots.style import (
     RUNG,
     TRAIN,
     VALIDATION,
+    ink,
     name_ends,
     plain,
     visible,
@@ -54,7 +56,7 @@ def bars_beside(groups, title="", xlabel="") -> Figure:
         axes.barh(places, values, color=TRAIN)
         for place, value in enumerate(values):
             words = f" {value:.3g}" if value else " cut"
-            colour = "black" if value else VALIDATION
+            colour = "black" if value else ink(VALIDATION)
             axes.text(value, place, words, va="center", fontsize=8.5, color=colour)
         axes.set_yticks(places, [visible(str(name)) for name in names])
         axes.set_ylim(most - 0.4, -0.6)  # the first on top; rows have the same height in all groups
@@ -84,7 +86,7 @@ def lines(
     axes.set_yscale("log" if "y" in log else "linear")
     for axis in [{"x": axes.xaxis, "y": axes.yaxis}[letter] for letter in log]:
         axis.set_major_formatter("{x:g}")  # 0.01 rather than 10 to the -2
-        axis.set_minor_formatter(lambda v, _: f"{v:g}" if f"{v:e}"[0] in "25" else "")
+        axis.set_minor_formatter(partial(between_decades, axis))
     ends = []
     for i, (name, values) in enumerate(named.items()):
         values, colour = [float(value) for value in values], PALETTE[i % len(PALETTE)]
@@ -103,10 +105,17 @@ def lines(
     return figure
 
 
+def between_decades(axis, value, _) -> str:
+    """A label on a logarithmic axis for 2 and 5 of a decade, where few decades are shown."""
+    low, high = axis.get_view_interval()
+    return f"{value:g}" if f"{value:e}"[0] in "25" and high < 20 * low else ""
+
+
 def histograms(named, title="", xlabel="", bins=60) -> Figure:
     """How numbers are distributed: one histogram for each name, below each other on one scale.
 
-    named: {name: numbers}; the name is written into its histogram.
+    named: {name: numbers}; the name is written into its histogram. bins: of each histogram, over
+    its own range, so that a narrow one has a shape, too.
     """
     samples = [[float(v) for v in values] for values in named.values()]
     ranges = [f"from {rounded(min(values))} to {rounded(max(values))}" for values in samples]
@@ -114,9 +123,8 @@ def histograms(named, title="", xlabel="", bins=60) -> Figure:
     size = (9, 0.7 + 1.1 * len(named))
     figure = Picture(f"{title}, {xlabel}: {says}.", figsize=size, layout="constrained")
     rows = figure.subplots(len(named), 1, sharex=True, squeeze=False)[:, 0]
-    edge = max(abs(v) for values in samples for v in values)
     for i, (axes, name, values) in enumerate(zip(rows, named, samples, strict=True)):
-        axes.hist(values, bins=bins, range=(-edge, edge), color=PALETTE[i % len(PALETTE)])
+        axes.hist(values, bins=bins, color=PALETTE[i % len(PALETTE)])
         axes.text(0.99, 0.85, name, transform=axes.transAxes, ha="right", va="top")
         axes.set_yticks([])
         axes.spines[["top", "right", "left"]].set_visible(False)

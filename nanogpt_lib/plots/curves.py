@@ -12,6 +12,7 @@ from nanogpt_lib.plots.style import (
     RUNG,
     TRAIN,
     VALIDATION,
+    ink,
     name_ends,
     short,
 )
@@ -127,7 +128,7 @@ def name_point(axes, name: str, place, offset, colour) -> None:
         ha="left" if offset[0] > 0 else "right",
         va="center",
         fontsize=9.5,
-        color=colour,
+        color=ink(colour),
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8},
     )
 
@@ -145,7 +146,7 @@ def shade_by_heart(axes, history) -> None:
         xytext=(5, 6),
         textcoords="offset points",
         fontsize=9.5,
-        color=BEST,
+        color=ink(BEST),
     )
 
 
@@ -291,7 +292,7 @@ def name_rungs(axes, rungs) -> None:
             textcoords="offset points",
             ha="right",
             fontsize=7.5,
-            color=RUNG,
+            color=ink(RUNG),
             parse_math=False,
             zorder=0,
             annotation_clip=True,

@@ -12,6 +12,7 @@ from nanogpt_lib.plots.style import (
     RUNG,
     TRAIN,
     VALIDATION,
+    ink,
     visible,
 )
 from nanogpt_lib.plots.telling import Picture, bars_told
@@ -57,7 +58,7 @@ def round_trip(context, ids, names, probabilities, drawn, title="") -> Figure:
     axes.plot(*way_back, color=VALIDATION, linewidth=1.5)
     axes.annotate("", (1.0, 1.5), (1.0, 0.75), arrowprops=ARROW | {"color": VALIDATION})
     words = f"draw one by these chances, here {visible(drawn)}, append it, and go round again"
-    axes.text((1.0 + centre) / 2, 0.35, words, ha="center", color=VALIDATION, fontsize=11)
+    axes.text((1.0 + centre) / 2, 0.35, words, ha="center", color=ink(VALIDATION), fontsize=11)
     axes.set(xlim=(-0.1, 10.4), ylim=(0.1, 4.1))
     axes.set_title(title, loc="left", fontweight="bold")
     axes.axis("off")

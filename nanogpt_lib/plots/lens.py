@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from nanogpt_lib.plots.style import BEST, plain, visible
+from nanogpt_lib.plots.style import BEST, on, plain, visible
 from nanogpt_lib.plots.telling import Picture
 
 
@@ -25,7 +25,7 @@ def logit_lens(symbols, rows, best, chances, right, title="") -> Figure:
     image = axes.imshow(plain(chances), cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for i, (guesses, sure) in enumerate(zip(best, plain(chances), strict=True)):
         for t, (guess, chance) in enumerate(zip(guesses, sure, strict=True)):
-            colour = "white" if chance > 0.6 else "black"
+            colour = on(image, chance)
             box = {"facecolor": "none", "edgecolor": BEST, "linewidth": 2.2, "pad": 3}
             hit = {"bbox": box} if guess == right[t] else {}
             words = visible(guess)

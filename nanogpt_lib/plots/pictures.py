@@ -6,7 +6,7 @@ As in `plots`, every function returns a matplotlib Figure and shows nothing by i
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from nanogpt_lib.plots.style import BEST, RATE, TRAIN, VALIDATION
+from nanogpt_lib.plots.style import BEST, RATE, TRAIN, VALIDATION, ink
 from nanogpt_lib.plots.telling import Picture, few, rounded
 
 PAPER = "Greys"  # ink is dark, as on paper
@@ -54,8 +54,9 @@ def told(true: str, said: str | None) -> list[tuple[str, str]]:
     if said is None:
         return [(fact, "black") for fact in facts]
     given = [*said.split(", "), *[""] * len(facts)]
+    right, wrong = ink(BEST), ink(VALIDATION)
     return [
-        (fact, BEST) if word == fact else (f"{word or 'nothing'} (not {fact})", VALIDATION)
+        (fact, right) if word == fact else (f"{word or 'nothing'} (not {fact})", wrong)
         for fact, word in zip(facts, given, strict=False)
     ]
 

@@ -3,11 +3,38 @@
 import math
 import warnings
 
+from matplotlib.colors import to_hex, to_rgb
+
 # Distinguishable with any kind of colour vision (Okabe & Ito 2008).
 TRAIN, VALIDATION, BEST, RATE, RUNG = "#0072B2", "#D55E00", "#009E73", "#555555", "#8a8a8a"
 # Eight colours that differ for any kind of colour vision (Okabe & Ito 2008).
 PALETTE = (TRAIN, VALIDATION, BEST, "#CC79A7", "#000000", "#56B4E9", "#E69F00", RATE)
 ARROW = {"arrowstyle": "->", "linewidth": 1.5}
+
+
+def luminance(colour) -> float:
+    """How bright a colour is, 0 to 1 (WCAG 2.2, "relative luminance")."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return sum(part * share for part, share in zip(linear, (0.2126, 0.7152, 0.0722), strict=True))
+
+
+def contrast(one, other="white") -> float:
+    """How well one colour can be read on another, 1 to 21; text needs 4.5 (WCAG 2.2, 1.4.3)."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def ink(colour) -> str:
+    """A colour for text on white: the same one, darkened until it can be read."""
+    red, green, blue = to_rgb(colour)
+    shades = ((red * part, green * part, blue * part) for part in (1 - i / 50 for i in range(51)))
+    return to_hex(next(shade for shade in shades if contrast(shade) >= 4.5))
+
+
+def on(image, value) -> str:
+    """Black or white, whichever can be read better on the colour that an image has for a value."""
+    ground = image.cmap(image.norm(value))[:3]
+    return max("black", "white", key=lambda colour: contrast(colour, ground))
 
 
 def accept_boxes() -> None:
@@ -76,5 +103,5 @@ def name_ends(axes, ends, fontsize=9.5) -> None:
             textcoords="offset points",
             va="center",
             fontsize=fontsize,
-            color=colour,
+            color=ink(colour),
         )

@@ -9,6 +9,8 @@ from matplotlib.patches import Rectangle
 from nanogpt_lib.plots.style import (
     TRAIN,
     VALIDATION,
+    ink,
+    on,
     visible,
 )
 from nanogpt_lib.plots.telling import Picture, few, rounded
@@ -72,7 +74,7 @@ def loss_strips(symbols, rows, title="", most=6.0) -> Figure:
     image = axes.imshow(losses, cmap="Oranges", vmin=0, vmax=most, aspect="auto")
     for i, row in enumerate(losses):
         for j, symbol in enumerate(symbols):
-            colour = "white" if row[j] > 0.65 * most else "black"
+            colour = on(image, row[j])
             axes.text(j, i, visible(symbol), ha="center", va="center", color=colour, fontsize=11)
     axes.set_xticks([])
     axes.set_yticks(range(len(rows)), list(rows))
@@ -100,7 +102,7 @@ def sample_cards(points, lines=10, width=39, title="") -> Figure:
     for axes, point in zip(figure.subplots(1, len(points), squeeze=False)[0], points, strict=True):
         draw_sample(axes, point, lines, width)
         heading = f"step {point.step:,}, loss {point.val_loss:.2f}"
-        axes.set_title(heading, loc="left", fontsize=11, color=VALIDATION)
+        axes.set_title(heading, loc="left", fontsize=11, color=ink(VALIDATION))
     return figure
 
 

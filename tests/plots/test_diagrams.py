@@ -4,7 +4,7 @@ import pytest
 from matplotlib.patches import Rectangle
 
 from nanogpt_lib import plots
-from nanogpt_lib.plots.style import VALIDATION
+from nanogpt_lib.plots.style import VALIDATION, ink
 
 
 def highlighted(figure) -> list[int]:
@@ -24,7 +24,7 @@ def test_what_is_drawn_is_marked_even_if_it_is_none_of_those_shown(drawn, bar):
     words = [text.get_text() for text in figure.axes[0].texts]
     assert "others" in words and "40%" in words
     assert any(f"here {drawn}," in text for text in words)
-    assert VALIDATION in {text.get_color() for text in figure.axes[0].texts}
+    assert ink(VALIDATION) in {text.get_color() for text in figure.axes[0].texts}
 
 
 def test_the_parallelisms_share_the_same_model_in_three_ways():

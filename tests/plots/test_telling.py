@@ -9,9 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from IPython.core.formatters import DisplayFormatter
+from matplotlib.colors import to_hex
+from matplotlib.text import Text
 
 from nanogpt_lib import GPTConfig, TrainConfig, plots
-from nanogpt_lib.plots import telling
+from nanogpt_lib.plots import style, telling
 from nanogpt_lib.training import Evaluation
 
 SOURCES = sorted(Path(plots.__file__).parent.glob("*.py"))
@@ -64,6 +66,51 @@ PICTURES = {
         "Samples. step 0, loss 4.21: 'qZ'; step 500, loss 1.75: 'To be'.",
     ),
 }
+
+
+def words_outside_of_boxes(picture):
+    """The texts that stand on white: names, titles, ticks."""
+    for words in picture.findobj(Text):
+        if words.get_text().strip() and words.get_visible() and words.get_color() != "white":
+            yield words
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_its_words_can_be_read(name):
+    PICTURES[name][0].draw_without_rendering()
+    for words in words_outside_of_boxes(PICTURES[name][0]):
+        assert style.contrast(words.get_color()) >= 4.5, (words.get_text(), words.get_color())
+
+
+@pytest.mark.parametrize("colour", [*style.PALETTE, style.RUNG, "yellow", "white", "#123456"])
+def test_ink_is_the_same_colour_dark_enough(colour):
+    dark = style.ink(colour)
+    assert style.contrast(dark) >= 4.5 and (style.contrast(colour) < 4.5 or dark == to_hex(colour))
+
+
+def test_contrast_is_that_of_the_standard():
+    assert style.contrast("black") == pytest.approx(21)
+    assert style.contrast("#777777") == pytest.approx(4.48, abs=0.005)  # WebAIM's example
+
+
+def test_many_decades_have_few_ticks_and_one_has_more():
+    for values, fewest, most in (([1e-12, 1e8], 3, 11), ([0.2, 0.9], 2, 4)):
+        picture = plots.lines([0, 1], {"a": values}, log="y")
+        picture.draw_without_rendering()
+        axis = picture.axes[0].yaxis
+        low, high = axis.get_view_interval()
+        ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+        shown = [tick.label1 for tick in ticks if low <= tick.get_loc() <= high]
+        shown = [words for words in shown if words.get_text()]
+        assert fewest <= len(shown) <= most, [words.get_text() for words in shown]
+
+
+def test_a_narrow_histogram_has_a_shape_beside_a_wide_one():
+    g = torch.Generator().manual_seed(0)
+    narrow = torch.randn(1000, generator=g)
+    picture = plots.histograms({"narrow": narrow, "wide": 50 * narrow})
+    heights = [bar.get_height() for bar in picture.axes[0].patches]
+    assert sum(height > 0 for height in heights) > 30
 
 
 @pytest.mark.parametrize("name", PICTURES)
