@@ -9,6 +9,7 @@ from nanogpt_lib.plots.attention import attention_maps, attention_rows
 from nanogpt_lib.plots.charts import (
     bars,
     bars_beside,
+    dots,
     estimates,
     heatmap,
     histograms,
@@ -47,6 +48,7 @@ __all__ = [
     "copies_map",
     "curve_and_sample",
     "curves_beside",
+    "dots",
     "draw_losses",
     "draw_rungs",
     "estimates",

@@ -3,16 +3,19 @@
 import math
 from functools import partial
 
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from nanogpt_lib.plots.style import (
     BEST,
     PALETTE,
+    RATE,
     RUNG,
     TRAIN,
     VALIDATION,
     ink,
     name_ends,
+    on,
     plain,
     visible,
 )
@@ -133,14 +136,71 @@ def histograms(named, title="", xlabel="", bins=60) -> Figure:
     return figure
 
 
-def heatmap(matrix, rows, columns, title="", row_label="", column_label="", size=6.5) -> Figure:
-    """A matrix as colours, dark for large; rows and columns: the labels at its edges."""
+def dots(names, values, title="", xlabel="", highlight=(), levels=None) -> Figure:
+    """Values as dots on an axis that is cut, for small differences; bars would begin at 0.
+
+    names, values: the first on top. highlight: names to emphasise. levels: {name: value}, drawn as
+    thin lines if they are near.
+    """
+    values = [float(value) for value in values]
+    room = 0.25 * (max(values) - min(values)) or 1.0
+    low, high = min(values) - room, max(values) + room
+    near = {name: value for name, value in (levels or {}).items() if low <= value <= high}
+    says = f"{title}, {xlabel}: {bars_told(names, values)}."
+    figure = Picture(says, figsize=(8, 1.0 + 0.3 * len(values)), layout="constrained")
+    axes = figure.subplots()
+    for name, value in near.items():
+        axes.axvline(value, color=RUNG, linewidth=1, linestyle=(0, (4, 4)), zorder=0)
+        axes.annotate(
+            f"{name} {value:.3g}",
+            xy=(value, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+            color=RATE,
+        )
+    for place, (name, value) in enumerate(zip(names, values, strict=True)):
+        colour = VALIDATION if name in highlight else TRAIN
+        axes.plot(value, place, "o", color=colour, markersize=8)
+        axes.annotate(
+            f"{value:.3f}",
+            xy=(value, place),
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9.5,
+        )
+    axes.set_yticks(range(len(values)), [visible(str(name)) for name in names])
+    axes.set(xlim=(low, high), ylim=(len(values) - 0.5, -0.5), xlabel=f"{xlabel} (cut axis)")
+    axes.grid(axis="y", color="#dddddd", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.set_title(title, loc="left", fontweight="bold", pad=18 if near else None)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    return figure
+
+
+def heatmap(
+    matrix, rows, columns, title="", row_label="", column_label="", size=6.5, power=1.0, cells=None
+) -> Figure:
+    """A matrix as colours, dark for large; rows and columns: the labels at its edges.
+
+    power: 0.5 colours by the square root, which shows small values beside large ones. cells: a
+    matrix of short texts to write into the cells.
+    """
     says = f"{title}: {len(rows)} rows and {len(columns)} columns, "
     says += f"{largest_told(plain(matrix), rows, columns)}."
     shape = (size, size * len(rows) / len(columns) + 0.6)
     figure = Picture(says, figsize=shape, layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(plain(matrix), cmap="Blues", aspect="auto")
+    colours = PowerNorm(power, vmin=min(0.0, *(min(row) for row in plain(matrix))))
+    image = axes.imshow(plain(matrix), cmap="Blues", norm=colours, aspect="auto")
+    for i, row in enumerate(cells or []):
+        for j, words in enumerate(row):
+            style: dict = {"ha": "center", "va": "center", "fontsize": 5.5}
+            axes.text(j, i, words, color=on(image, float(matrix[i][j])), **style)
     small = 10 if max(len(rows), len(columns)) <= 30 else 6
     axes.set_xticks(range(len(columns)), [visible(s) for s in columns], fontsize=small)
     axes.set_yticks(range(len(rows)), [visible(s) for s in rows], fontsize=small)

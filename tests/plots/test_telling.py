@@ -39,6 +39,14 @@ PICTURES = {
         plots.bars(["to", "be"], [0.25, 1234], "Chances", "share"),
         "Chances, share: to 0.25, be 1,234.",
     ),
+    "dots": (
+        plots.dots(["one", "two"], [2.51, 2.5], "Loss", "nats", ["two"], {"pairs": 2.505, "no": 9}),
+        "Loss, nats: one 2.51, two 2.5.",
+    ),
+    "counts": (
+        plots.heatmap(SQUARE, "ab", "xy", "Pairs", power=0.5, cells=[["10", ""], ["3", "8"]]),
+        "Pairs: 2 rows and 2 columns, largest in row 'a', column 'x': 1.",
+    ),
     "lines": (
         plots.lines([0, 10, 20], {"a": [3.0, 1.0, 2.0]}, "Loss", "step", "nats"),
         "Loss, nats over step: a from 3 to 2, lowest at 10 with 1.",
@@ -86,6 +94,21 @@ def test_its_words_can_be_read(name):
 def test_ink_is_the_same_colour_dark_enough(colour):
     dark = style.ink(colour)
     assert style.contrast(dark) >= 4.5 and (style.contrast(colour) < 4.5 or dark == to_hex(colour))
+
+
+def test_dots_show_what_is_near_on_a_cut_axis():
+    axes = PICTURES["dots"][0].axes[0]
+    low, high = axes.get_xlim()
+    assert 2.4 < low < 2.5 < 2.51 < high < 2.6
+    words = [text.get_text() for text in axes.texts]
+    assert any(text.startswith("pairs 2.5") for text in words)
+    assert not any(text.startswith("no ") for text in words)
+
+
+def test_the_root_makes_small_values_darker():
+    plain, root = (plots.heatmap([[0.01, 1.0]], "a", "xy", power=p) for p in (1, 0.5))
+    shade = [figure.axes[0].images[0].norm(0.01) for figure in (plain, root)]
+    assert shade == pytest.approx([0.01, 0.1])
 
 
 def test_contrast_is_that_of_the_standard():
