@@ -190,6 +190,7 @@ def heatmap(
     power: 0.5 colours by the square root, which shows small values beside large ones. cells: a
     matrix of short texts to write into the cells.
     """
+    rows, columns = list(rows), list(columns)  # also of a dictionary
     says = f"{title}: {len(rows)} rows and {len(columns)} columns, "
     says += f"{largest_told(plain(matrix), rows, columns)}."
     shape = (size, size * len(rows) / len(columns) + 0.6)

@@ -87,7 +87,7 @@ def loss_strips(symbols, rows, title="", most=6.0) -> Figure:
 
 def strip_told(symbols, name, losses) -> str:
     """The mean loss of a text, and where it surprised most."""
-    losses = [float(value) for value in losses]
+    symbols, losses = list(symbols), [float(value) for value in losses]
     most = max(range(len(losses)), key=losses.__getitem__)
     mean = rounded(sum(losses) / len(losses))
     return f"{name} {mean} nats on average, most at {symbols[most]!r} with {rounded(losses[most])}"

@@ -52,7 +52,7 @@ PICTURES = {
         "Loss, nats over step: a from 3 to 2, lowest at 10 with 1.",
     ),
     "heatmap": (
-        plots.heatmap(SQUARE, "ab", "xy", "Pairs"),
+        plots.heatmap(SQUARE, {"a": 1, "b": 2}, "xy", "Pairs"),
         "Pairs: 2 rows and 2 columns, largest in row 'a', column 'x': 1.",
     ),
     "histograms": (
