@@ -1,4 +1,4 @@
-"""What is written as ONNX gives the same scores in onnxruntime, which knows nothing of PyTorch."""
+"""What is exported as ONNX gives the same scores in onnxruntime, which knows nothing of PyTorch."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def exported(tmp_path_factory):
     """A file of a model that comes with the kit, and the model."""
     path = onnx_file.write_onnx("pocket", tmp_path_factory.mktemp("onnx") / "pocket.onnx")
     return path, checkpoint.load_model("pocket")[0]
@@ -34,8 +34,8 @@ def scores(session, idx) -> torch.Tensor:
 
 
 @torch.no_grad()
-def test_the_scores_are_the_same_for_texts_of_any_length(written):
-    path, model = written
+def test_the_scores_are_the_same_for_texts_of_any_length(exported):
+    path, model = exported
     session = session_of(str(path))
     torch.manual_seed(0)
     for B, T in ((1, 1), (1, 2), (3, 1), (2, 7), (1, 63), (4, 64)):
@@ -43,8 +43,8 @@ def test_the_scores_are_the_same_for_texts_of_any_length(written):
         torch.testing.assert_close(scores(session, idx), model(idx)[0], atol=1e-4, rtol=0)
 
 
-def test_no_position_sees_what_comes_after_it(written):
-    session = session_of(str(written[0]))
+def test_no_position_sees_what_comes_after_it(exported):
+    session = session_of(str(exported[0]))
     torch.manual_seed(0)
     idx = torch.randint(65, (1, 64))
     changed = idx.clone()
@@ -54,14 +54,14 @@ def test_no_position_sees_what_comes_after_it(written):
     assert not torch.allclose(before[:, 40:], after[:, 40:], atol=1e-1)
 
 
-def test_past_the_context_is_an_error_there_too(written):
-    session = session_of(str(written[0]))
+def test_past_the_context_is_an_error_there_too(exported):
+    session = session_of(str(exported[0]))
     with pytest.raises(Exception, match="ONNXRuntimeError"):
         scores(session, torch.zeros(1, 65, dtype=torch.int64))
 
 
-def test_the_file_says_which_numbers_stand_for_which_symbols(written):
-    about = json.loads(session_of(str(written[0])).get_modelmeta().custom_metadata_map["nanogpt"])
+def test_the_file_says_which_numbers_stand_for_which_symbols(exported):
+    about = json.loads(session_of(str(exported[0])).get_modelmeta().custom_metadata_map["nanogpt"])
     assert about["block_size"] == 64
     tokenizer = TOKENIZERS[about["tokenizer"]["type"]].from_dict(about["tokenizer"])
     _, ours, _ = checkpoint.load_model("pocket")
