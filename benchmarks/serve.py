@@ -19,7 +19,7 @@ from benchmarks.bench import Table
 
 MODEL, TOKENS, QUEUE = "pocket-long", 100, 8
 CLIENTS = (1, 4, 8, 32)  # 32 are more than one that is served and eight that wait
-HANG_UPS = 10
+HANG_UPS = 10  # one after the other: a writer that went on would be seen in the next wait
 PATIENCE = 120  # seconds that a client waits for anything
 
 

@@ -2,7 +2,6 @@
 
 import runpy
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ from colab_like import HOME, ROOT, publish
 
 pytestmark = pytest.mark.slow
 
-sys.path.insert(0, str(ROOT / "tools"))  # as when Python runs a file in there
 TOOL = runpy.run_path(str(ROOT / "tools" / "publish_as.py"))
 PLACEHOLDERS = ("your-name", f"{HOME.owner}/{HOME.name}", f"{HOME.owner}.github.io")
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tools"))  # as when Python runs a file in there
 SITE = runpy.run_path(str(ROOT / "tools" / "site.py"))
 LINKS = runpy.run_path(str(ROOT / "tools" / "links.py"))
 

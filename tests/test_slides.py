@@ -2,7 +2,6 @@
 
 import re
 import runpy
-import sys
 from pathlib import Path
 
 import nbformat
@@ -10,7 +9,6 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tools"))  # as when Python runs a file in there
 TOOL = runpy.run_path(str(ROOT / "tools" / "slides.py"))
 main, slide_types, ROOM = TOOL["main"], TOOL["slide_types"], TOOL["ROOM"]
 

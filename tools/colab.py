@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
-
-from nanogpt_lib.machine.files import whole_file
+from outdated import update
 
 ROOT = Path(__file__).resolve().parent.parent
 COLAB = "https://colab.research.google.com"
@@ -142,14 +141,7 @@ def main(root: Path = ROOT, check: bool = False) -> int:
     except Wrong as wrong:  # before anything is written
         print(wrong)
         return 1
-    stale = {p: new for p, new in texts.items() if p.read_text(encoding="utf-8") != new}
-    for path, new in stale.items():
-        if not check:
-            with whole_file(path) as file:
-                file.write(new.encode())
-        verb = "is out of date: make badges" if check else "written"
-        print(f"{path.relative_to(root).as_posix()}: {verb}")
-    return 1 if check and stale else 0
+    return update(texts, root, check, "make badges")
 
 
 if __name__ == "__main__":

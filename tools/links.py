@@ -12,8 +12,7 @@ import sys
 from pathlib import Path
 
 import nbformat
-
-from nanogpt_lib.machine.files import whole_file
+from outdated import update
 
 ROOT = Path(__file__).resolve().parent.parent
 # First what must stay: fenced code, links, bare addresses, indented code, other code.
@@ -51,14 +50,7 @@ def main(root: Path = ROOT, check: bool = False) -> int:
     new = {path: new_notebook(path, known) for path in notebooks}
     for path in sorted(root.glob("docs/*.md")):
         new[path] = linked(path.read_text(encoding="utf-8"), "../notebooks/", "", known)
-    stale = {p: text for p, text in new.items() if p.read_text(encoding="utf-8") != text}
-    for path, text in stale.items():
-        if not check:
-            with whole_file(path) as file:
-                file.write(text.encode())
-        verb = "is out of date: make links" if check else "written"
-        print(f"{path.relative_to(root).as_posix()}: {verb}")
-    return 1 if check and stale else 0
+    return update(new, root, check, "make links")
 
 
 if __name__ == "__main__":

@@ -5,13 +5,13 @@ from statistics import median
 
 from matplotlib.figure import Figure
 
-from nanogpt_lib.plots.style import VALIDATION, plain, visible
+from nanogpt_lib.plots.style import PALETTE, RATE, VALIDATION, ink, plain, visible
 from nanogpt_lib.plots.telling import Picture
 
 APART = 17.0  # points between the middles of two letters, so that both can be read
 ROUNDS = 200  # of moving apart, at most
-KINDS = ("#0072B2", "#A34700", "#00664A", "#7A3E65")  # dark enough for text on white: 4.5 to 1
-OTHER = "#555555"
+KINDS = [ink(colour) for colour in PALETTE[:4]]
+OTHER = RATE
 
 
 def letter_map(points, symbols, groups, title="") -> Figure:

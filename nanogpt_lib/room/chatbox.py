@@ -10,6 +10,7 @@ from html import escape
 from typing import Any
 
 from nanogpt_lib.machine.terminal import harmless
+from nanogpt_lib.room.display import controls
 from nanogpt_lib.runs.template import is_chat, reply
 
 EXAMPLE = "Ask as ROMEO."
@@ -128,5 +129,4 @@ class ChatBox:
         return "A box to talk to the model: run this cell to get it."
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.whole.model_id}
-        return {"application/vnd.jupyter.widget-view+json": view, "text/plain": repr(self)}
+        return controls(self.whole) | {"text/plain": repr(self)}

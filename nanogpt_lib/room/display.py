@@ -5,6 +5,8 @@ import io
 import sys
 import warnings
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
 
 def in_notebook() -> bool:
     """Whether this runs in a Jupyter kernel, whose front end can show pictures."""
@@ -24,6 +26,12 @@ def show(handle, bundle: dict, metadata: dict | None = None):
     from IPython.display import display
 
     return display(bundle, metadata=metadata, raw=True, display_id=True)
+
+
+def controls(box) -> dict:
+    """A box of ipywidgets as part of a bundle: front ends that know widgets show it."""
+    view = {"version_major": 2, "version_minor": 0, "model_id": box.model_id}
+    return {WIDGET: view}
 
 
 def png(figure) -> str:

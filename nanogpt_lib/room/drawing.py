@@ -11,12 +11,12 @@ from html import escape
 import torch
 
 from nanogpt_lib import plots
-from nanogpt_lib.room.display import png_bytes
-from nanogpt_lib.room.playground import WIDGET, first_prompt, next_chances
+from nanogpt_lib.room.display import controls, png_bytes
+from nanogpt_lib.room.playground import first_prompt, next_chances
 
-N_BARS = 6
+N_BARS = 6  # of likely symbols; all others share one more, and the picture keeps its height
 SEEN = 8  # symbols of the text that the picture shows
-MANY = 20
+MANY = 20  # symbols of the button that draws several: enough to see whether words come
 
 
 def draw_next(model, tokenizer, context: str | None = None, seed: int = 2):
@@ -142,6 +142,5 @@ class Drawing:
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         """The controls, and a picture and a sentence for a notebook that is only read."""
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
         picture = base64.b64encode(self.png).decode("ascii")
-        return {WIDGET: view, "image/png": picture, "text/plain": repr(self)}
+        return controls(self.box) | {"image/png": picture, "text/plain": repr(self)}

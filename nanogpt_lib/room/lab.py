@@ -24,9 +24,14 @@ def lab(options=()) -> None:
     """Copies what is missing, then runs JupyterLab until it is shut down.
 
     options: more words for `jupyter lab`. Raises ValueError where there are no notebooks or no
-    JupyterLab.
+    JupyterLab, and for root, whom JupyterLab refuses unless it is asked to.
     """
     root = course_root()
+    if getattr(os, "geteuid", lambda: 1)() == 0 and "--allow-root" not in options:
+        raise ValueError(
+            "JupyterLab does not run as root. In a container, where nobody else is, allow it: "
+            "nanogpt lab -- --allow-root, or make lab ARGS='-- --allow-root'"
+        )
     if not find_spec("jupyterlab"):
         raise ValueError(
             "JupyterLab is missing: pip install 'nanogpt-lib[course]', or everything: make setup"

@@ -16,7 +16,7 @@ import torch
 from nanogpt_lib import plots
 from nanogpt_lib.checks import check_sampling
 from nanogpt_lib.machine.terminal import harmless
-from nanogpt_lib.room.display import png_bytes
+from nanogpt_lib.room.display import controls, png_bytes
 from nanogpt_lib.sampling import (
     encode_prompt,
     generate,
@@ -35,7 +35,6 @@ SETTINGS = {
 PROMPT = "First Citizen:\n"
 N_BARS = 10
 PAUSE = 0.1  # seconds between two updates of the text; each one is a message to the browser
-WIDGET = "application/vnd.jupyter.widget-view+json"
 SHAPE = "white-space:pre-wrap;line-height:1.35;margin:0"  # the text keeps its lines and wraps
 
 
@@ -245,6 +244,5 @@ class Playground:
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         """The controls, and a picture and a line for a notebook that is only read."""
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
         picture = base64.b64encode(self.png).decode("ascii")
-        return {WIDGET: view, "image/png": picture, "text/plain": repr(self)}
+        return controls(self.box) | {"image/png": picture, "text/plain": repr(self)}

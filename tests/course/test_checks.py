@@ -392,6 +392,11 @@ def lean_of_plain_ink(image):
 
 
 WRONG = {
+    "one scale for a matrix": (
+        ex.to_int8,
+        lambda w: ((w * 127 / w.abs().max()).round().to(torch.int8), w.abs().max() / 127),
+        "all rows have one scale",
+    ),
     "runs of k": (
         ex.count_runs,
         lambda t, k: Counter(t[i : i + k] for i in range(len(t) - k)),

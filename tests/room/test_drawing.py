@@ -10,8 +10,9 @@ import torch
 from nbclient import NotebookClient
 
 from nanogpt_lib import CharTokenizer, draw_next, generate
+from nanogpt_lib.room.display import WIDGET
 from nanogpt_lib.room.drawing import MANY
-from nanogpt_lib.room.playground import WIDGET, next_chances
+from nanogpt_lib.room.playground import next_chances
 
 CORPUS = CharTokenizer("\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 

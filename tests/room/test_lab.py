@@ -165,6 +165,13 @@ def test_without_notebooks_it_says_where_the_course_is(tmp_path, monkeypatch, ca
     assert not list(tmp_path.iterdir())
 
 
+def test_root_is_told_how_to_allow_what_jupyterlab_refuses(a_course, monkeypatch, capsys):
+    monkeypatch.chdir(a_course)
+    monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
+    assert main(["lab"]) == 2
+    assert "nanogpt lab -- --allow-root" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_jupyterlab_opens_the_first_copy_with_the_repository_as_root(a_course):
     """The learner's own terminal: `nanogpt` is found, and the library's files can be opened."""

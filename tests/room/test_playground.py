@@ -18,7 +18,8 @@ from nbclient import NotebookClient
 
 from nanogpt_lib import GPT, CharTokenizer, GPTConfig, generate, probabilities, sampling
 from nanogpt_lib.room import playground as widgets
-from nanogpt_lib.room.playground import WIDGET, next_chances, playground
+from nanogpt_lib.room.display import WIDGET
+from nanogpt_lib.room.playground import next_chances, playground
 
 ROOT = Path(__file__).parents[2]
 LENGTH = 40

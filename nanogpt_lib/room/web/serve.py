@@ -34,7 +34,7 @@ from nanogpt_lib.runs.checkpoint import load_model
 from nanogpt_lib.runs.template import is_chat
 
 HOST = "127.0.0.1"
-OURS = (HOST, "localhost")
+OURS = (HOST, "localhost")  # the names by which this machine may ask
 # For what a client sends: bytes, and seconds for the body, and between two requests.
 LIMITS = {"max_body_size": 1_000_000, "body_timeout": 30, "idle_connection_timeout": 60}
 POLICY = "default-src 'self'; img-src data:; frame-ancestors 'none'"  # what the page may load
