@@ -29,6 +29,7 @@ from nanogpt_lib.plots.diagrams import model_map, parallelisms, round_trip
 from nanogpt_lib.plots.judges import three_judges
 from nanogpt_lib.plots.lens import logit_lens
 from nanogpt_lib.plots.letters import copied_texts, letter_map
+from nanogpt_lib.plots.live import live_figure
 from nanogpt_lib.plots.style import BEST, PALETTE, RATE, RUNG, TRAIN, VALIDATION, visible
 from nanogpt_lib.plots.text import copies_map, loss_strips, pieces, sample_cards, token_strip
 
@@ -56,6 +57,7 @@ __all__ = [
     "histograms",
     "letter_map",
     "lines",
+    "live_figure",
     "logit_lens",
     "loss_figure",
     "loss_strips",

@@ -38,7 +38,16 @@ def loss_figure(
     """
     says = f"{title or 'Loss'}: {history_told(history)}."
     figure = Picture(says, figsize=(9, 5.6), layout="constrained")
-    above, below = figure.subplots(2, sharex=True, height_ratios=(5, 1))
+    above, below = figure.subplots(2, height_ratios=(5, 1))
+    draw_run(above, below, history, config, rungs, batches, landmarks)
+    above.set_title(title or "Loss", loc="left", fontweight="bold", parse_math=False)
+    return figure
+
+
+def draw_run(above, below, history, config, rungs=(), batches=(), landmarks=False) -> None:
+    """The losses of a run in the axes `above`, its learning rate in those `below`."""
+    above.sharex(below)
+    above.tick_params(labelbottom=False)
     draw_rungs(above, rungs)
     draw_batches(above, batches, config.max_steps)
     draw_losses(above, history)
@@ -48,7 +57,6 @@ def loss_figure(
         draw_landmarks(above, history, rungs)
     label_rungs(above, rungs)
     above.set_ylabel("loss (nats a token)")
-    above.set_title(title or "Loss", loc="left", fontweight="bold", parse_math=False)
     steps = range(0, config.max_steps + 1, max(1, config.max_steps // 400))
     below.plot(steps, [lr_at(step, config) for step in steps], color=RATE, linewidth=1.5)
     below.set_ylabel("learning\nrate")
@@ -57,7 +65,6 @@ def loss_figure(
     below.set_xlabel("step")
     for axes in (above, below):
         axes.spines[["top", "right"]].set_visible(False)
-    return figure
 
 
 def draw_rungs(axes, rungs) -> None:
@@ -114,9 +121,11 @@ def draw_landmarks(axes, history, rungs=()) -> None:
         name_point(axes, name, (point.step, height), (5, 0), VALIDATION)
     for name, point in arrivals(history, "train", rungs).items():
         if name in BY_HEART:
-            height = point.train_loss - 0.05 * (top - bottom)
-            room = 0.0115 * len(name) * axes.get_xlim()[1]  # a name is about that wide
-            name_point(axes, name, (max(point.step, room), height), (-3, 0), TRAIN)
+            wide = axes.get_position().width * axes.figure.get_figwidth()  # inches, about
+            room = 0.072 * len(name) / wide * axes.get_xlim()[1]  # a letter has 0.072 inches
+            end = max(point.step, room)
+            below = min(p.train_loss for p in history if p.step <= end)  # the curve, above the name
+            name_point(axes, name, (end, below - 0.05 * (top - bottom)), (-3, 0), TRAIN)
 
 
 def name_point(axes, name: str, place, offset, colour) -> None:

@@ -18,7 +18,7 @@ from nanogpt_lib.checks import from_zero, whole_number
 from nanogpt_lib.machine.files import why
 from nanogpt_lib.machine.lock import FolderInUse, claim, process_of
 from nanogpt_lib.machine.paths import LIBRARY, command_line, program, runs_dir
-from nanogpt_lib.plots import loss_figure, summary
+from nanogpt_lib.plots import live_figure, summary
 from nanogpt_lib.room.display import in_notebook, png, show
 from nanogpt_lib.room.live import in_words
 from nanogpt_lib.room.replay import Playback
@@ -181,7 +181,7 @@ def look_in(folder: str | Path) -> None:
         about = record.read(folder).about
         if in_notebook():
             title = f"{about['preset']}, in the background"
-            figure = loss_figure(run.history, run.config, about["ladder"], title, landmarks=True)
+            figure = live_figure(run.history, run.config, about["ladder"], title)
             seen = summary(run.history, about["text"].get("copied"))
             show(None, {"image/png": png(figure), "text/plain": seen}, {"image/png": {"alt": seen}})
         print(in_words(run, about["ladder"], batches=(), over=not alive))

@@ -7,7 +7,7 @@ import torch
 from nanogpt_lib.machine.terminal import harmless
 from nanogpt_lib.milestones import read_loss
 from nanogpt_lib.ngram import ladder
-from nanogpt_lib.plots import loss_figure, summary
+from nanogpt_lib.plots import live_figure, summary
 from nanogpt_lib.room.display import in_notebook, png, show
 from nanogpt_lib.runs.callbacks import Progress
 from nanogpt_lib.runs.wording import RunLike, left
@@ -21,10 +21,10 @@ SHARE = 0.1  # of the time may go into pictures, so that a slow machine keeps tr
 class LivePlot(Callback):
     """Draws the curve while a notebook trains; give it after `WriteSample` to see the samples.
 
-    It shows a picture and, below it, the step, the time left, the landmark and what the model
-    writes. Both are updated in place, once a second and at each evaluation. The picture is updated
-    less often if it takes long to draw. Both stay when the training ends. Outside a notebook it
-    prints what `Progress` prints.
+    It shows a picture, the curve beside the samples, and below it the step, the time left, the
+    landmark and the newest sample as text. Both are updated in place, once a second and at each
+    evaluation. The picture is updated less often if it takes long to draw. Both stay when the
+    training ends. Outside a notebook it prints what `Progress` prints.
 
     It does not change the training: it draws no random numbers. It fetches the losses of the steps
     from the device only once a second, all of them at once.
@@ -80,9 +80,7 @@ class LivePlot(Callback):
 
     def draw(self, run: RunLike) -> None:
         began = time.perf_counter()
-        figure = loss_figure(
-            run.history, run.config, self.rungs, self.title, self.batches, landmarks=True
-        )
+        figure = live_figure(run.history, run.config, self.rungs, self.title, self.batches)
         seen = summary(run.history)
         image = {"image/png": png(figure), "text/plain": seen}
         self.picture = show(self.picture, image, {"image/png": {"alt": seen}})

@@ -64,6 +64,11 @@ PICTURES = {
         "A run: over steps 0 to 1,000, training loss from 4.2 to 1.25; validation loss from 4.21 "
         "to 2, lowest at 500 with 1.75.",
     ),
+    "live": (
+        plots.live_figure(HISTORY, TrainConfig(), title="A run"),
+        "A run: over steps 0 to 1,000, training loss from 4.2 to 1.25; validation loss from 4.21 "
+        "to 2, lowest at 500 with 1.75. Landmarks: knows nothing at step 0; words at step 500.",
+    ),
     "attention": (
         plots.attention_maps([torch.tensor(SQUARE)], "ab", ["one head"]),
         "Who looks at whom in 'ab': one head, the last looks most at 'b' in place 1, 0.75.",
