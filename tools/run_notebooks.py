@@ -6,14 +6,18 @@ real changes. If a notebook raises an error or writes to stderr, its file does n
 
     python tools/run_notebooks.py                          # all of them
     python tools/run_notebooks.py notebooks/03_model.ipynb # some of them
+
+Of the workshop it also keeps how long each cell took, which tools/rehearsal.py reads.
 """
 
 import base64
 import io
+import json
 import os
 import sys
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 
 import nbformat
@@ -22,8 +26,10 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from PIL import Image  # matplotlib brings it
 
 from nanogpt_lib.machine.files import whole_file
+from nanogpt_lib.machine.host import machine
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+TIMED = {"colab_workshop": NOTEBOOKS.parent / "benchmarks" / "results" / "workshop_cells.json"}
 KEPT_OF_NOTEBOOK = ("kernelspec", "accelerator", "colab")
 KEPT_OF_CELL = ("tags", "exercise", "jupyter", "slideshow")
 WIDGET = "application/vnd.jupyter.widget-view+json"  # shows nothing without its kernel
@@ -50,6 +56,8 @@ def run_all(paths: list[Path]) -> int:
             refused += 1
             print(f"{path.stem}: left as it was after {took}. {trouble}", flush=True)
             continue
+        if path == NOTEBOOKS / path.name and path.stem in TIMED:
+            keep_times(notebook, TIMED[path.stem])
         tidy(notebook)
         with whole_file(path) as file:
             file.write(nbformat.writes(notebook).rstrip("\n").encode() + b"\n")
@@ -63,7 +71,7 @@ def run(notebook, folder: Path) -> str | None:
         notebook,
         kernel_name="python3",
         timeout=None,
-        record_timing=False,
+        record_timing=True,
         store_widget_state=False,
         resources={"metadata": {"path": str(folder)}},
     )
@@ -76,6 +84,21 @@ def run(notebook, folder: Path) -> str | None:
             if output.get("name") == "stderr":
                 return f"It wrote to stderr:\n{output.text}\nin the cell\n{cell.source}"
     return None
+
+
+def keep_times(notebook, file: Path) -> None:
+    """Writes the seconds that each code cell took, by its id, and on which machine."""
+    seconds = {}
+    for cell in notebook.cells:
+        if times := cell.metadata.get("execution"):
+            began, ended = (
+                datetime.fromisoformat(times[name])
+                for name in ("iopub.status.busy", "shell.execute_reply")
+            )
+            seconds[cell.id] = round((ended - began).total_seconds(), 2)
+    about = {"date": f"{datetime.now():%Y-%m-%d}", "machine": machine(), "seconds": seconds}
+    with whole_file(file) as out:
+        out.write((json.dumps(about, indent=1) + "\n").encode())
 
 
 def tidy(notebook) -> None:
