@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from nanogpt_lib.checks import from_zero, whole_number
+from nanogpt_lib.checks import above_zero, from_zero
 from nanogpt_lib.machine.files import why
 from nanogpt_lib.machine.lock import FolderInUse, claim, process_of
 from nanogpt_lib.machine.paths import LIBRARY, command_line, program, runs_dir
@@ -29,13 +29,14 @@ from nanogpt_lib.runs.wording import duration, left
 from nanogpt_lib.training import TrainConfig
 
 LOG = "log.txt"
+OFTEN = 500  # steps: `pocket` takes half a minute to two minutes for them on a processor
 
 
 def start_or_resume(
     preset: str,
     copy_to: str | Path | None = None,
     fresh: bool = False,
-    steps: int | None = None,
+    minutes: float | None = None,
 ) -> Path:
     """Starts the training of a preset, resumes it, or says that this is not needed.
 
@@ -43,8 +44,8 @@ def start_or_resume(
     run was cut off, it resumes it at its last checkpoint, as `nanogpt resume` does. copy_to: a
     folder that gets a copy of the run at each evaluation. If the run folder is lost, the run is
     restored from this copy. fresh: begin anew; the old run and its copy are moved aside, not lost.
-    steps: of a new run, if not those of the preset; it is evaluated forty times. Returns the run
-    folder, `PRESET-talk` below `runs_dir()`.
+    minutes: how long a new run should take, if not as many steps as its preset has; it is evaluated
+    every `OFTEN` steps. Returns the run folder, `PRESET-talk` below `runs_dir()`.
     """
     folder = runs_dir() / f"{preset}-talk"
     if fresh and not process_of(folder):
@@ -61,9 +62,9 @@ def start_or_resume(
             print(f"It was cut off and goes on. {where(folder)}")
         else:
             command = ["train", f"--preset={preset}", f"--out={folder.absolute()}"]
-            if steps is not None:
-                whole_number(steps, "steps", 1)
-                command += [f"--steps={steps}", f"--eval-interval={max(1, steps // 40)}"]
+            if minutes is not None:
+                above_zero(minutes, "minutes")
+                command += [f"--minutes={minutes}", f"--eval-interval={OFTEN}"]
             launch(folder, command, copy_to)
             print(f"Started: {preset}, in a process of its own.")
     except FolderInUse:
@@ -199,7 +200,7 @@ def last_words(folder: str | Path) -> str:
     return "\n".join(line for line in lines[-5:] if line.startswith("nanogpt: "))
 
 
-def wait(folder: str | Path, minutes: float = 30) -> None:
+def wait(folder: str | Path, minutes: float = 60) -> None:
     """Waits until a run has ended. The stop button ends the waiting, not the run."""
     minutes, process = from_zero(minutes, "minutes"), process_of(folder)
     if process is None:

@@ -24,6 +24,7 @@ from nanogpt_lib.room.background import (
 )
 from nanogpt_lib.runs import checkpoint, record, untrusted
 from nanogpt_lib.runs.callbacks import copy_run
+from nanogpt_lib.runs.presets import get_preset
 
 pytestmark = pytest.mark.slow
 
@@ -187,13 +188,16 @@ def test_where_it_was_killed_before_anything_was_saved_it_starts_anew(whole):
     assert_same_run(folder, whole)
 
 
-def test_a_new_run_has_the_steps_that_were_asked_for():
-    folder = start_or_resume("smoke", steps=40)
+def test_a_new_run_fills_the_minutes_that_were_asked_for():
+    folder = start_or_resume("smoke", minutes=0.2)
     ended(folder)
     kept = record.read(folder)
-    assert kept.end["step"] == 40 and len(kept.history) == 41
-    with pytest.raises(ValueError, match="steps must be a whole number"):
-        start_or_resume("smoke", fresh=True, steps=0)
+    assert kept.train_config["max_seconds"] <= 12 and kept.train_config["eval_interval"] == 500
+    assert (
+        kept.end["stopped"] == "finished" and kept.end["step"] > get_preset("smoke").train.max_steps
+    )
+    with pytest.raises(ValueError, match="minutes must be"):
+        start_or_resume("smoke", fresh=True, minutes=0)
 
 
 def test_another_process_of_the_same_number_is_not_taken_for_it(tmp_path):
