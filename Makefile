@@ -42,7 +42,7 @@ lab: setup
 doctor: setup
 	@$(BIN)/nanogpt doctor
 
-# The course anew, in place, with real presets: about 25 minutes on two cores.
+# The course anew, in place, with real presets: more than an hour, 45 minutes of it the workshop.
 notebooks: setup
 	@$(BIN)/python tools/run_notebooks.py $(ARGS)
 
@@ -76,7 +76,7 @@ endif
 blank: setup
 	@$(BIN)/python tools/blank_branch.py $(ARGS)
 
-# Slides of 01 to 06, in build/slides. ARGS=--check only says whether the notebooks are marked.
+# Slides of 01 to 06 and the workshop, in build/slides. ARGS=--check only says whether the notebooks are marked.
 slides: setup
 	@$(BIN)/python tools/slides.py $(ARGS)
 
