@@ -80,6 +80,15 @@ def test_a_notebook_is_marked_once_and_then_left_alone(root, capsys):
     assert [cell.source for cell in cells] == [cell.source for cell, _ in CELLS]
 
 
+def test_a_question_stays_with_the_picture_and_the_words_that_it_is_about():
+    words = new_code_cell("tell()", outputs=[new_output("stream", text="word\n" * 8)])
+    answer = new_code_cell("answer = ...", metadata={"exercise": "x"})
+    cells = [new_markdown_cell("### Exercise 5 · patient A"), picture("show()", 440), words, answer]
+    assert slide_types(cells) == ["subslide", "-", "-", "-"]
+    cells[0] = new_markdown_cell("### No question")
+    assert slide_types(cells) == ["subslide", "-", "subslide", "-"]
+
+
 def test_a_heading_begins_a_cell():
     text = "The end of one.\n\n## A section\n\nWords.\n```\n## a comment\n```\n### Part\nMore."
     cells = [new_markdown_cell(text), new_code_cell("## no heading\n## either")]

@@ -94,16 +94,17 @@ def at_headings(cells) -> list:
 
 def slide_types(cells) -> list[str]:
     """The place of each cell: "slide", "subslide", "-" (below the cell before) or "skip"."""
-    kinds, used, asked, pictured = [], 0, False, False
+    kinds, used, asked, pictured, question = [], 0, False, False, False
     for cell in cells:
         kind, high = "-", height(cell, pictured)
+        room = ROOM / SMALL[1] if question else ROOM  # a question stays with what it is about
         if left_out(cell):
             kind = "skip"
         elif re.match(r"##? ", cell.source) and cell.cell_type == "markdown":
             kind = "slide"
         elif "exercise" in cell.metadata:
             pass  # stays with its question
-        elif cell.source.startswith("### ") or used + high > ROOM:
+        elif cell.source.startswith("### ") or used + high > room:
             kind = "subslide"
         elif asked and cell.get("outputs"):
             kind = "subslide"  # an answer, or what an exercise's answer gives
@@ -112,6 +113,8 @@ def slide_types(cells) -> list[str]:
             used = high + (used if kind == "-" else 0)
             asks = "Predict, then run" in cell.source or "exercise" in cell.metadata
             asked = asks or (asked and kind == "-")
+            begins = cell.source.startswith("### Exercise")
+            question = begins or (question and "exercise" not in cell.metadata)
             pictured = shows_picture(cell)
     return kinds
 
