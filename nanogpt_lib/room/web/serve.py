@@ -36,6 +36,7 @@ NO_CHAT = (
 class Completions(Handler):
     """POST /v1/completions"""
 
+    server: "Server"
     job: Job | None = None
     begins, whole_kind, piece_kind = "cmpl-", "text_completion", "text_completion"
 
@@ -145,6 +146,8 @@ class Completions(Handler):
 class Models(Handler):
     """GET /v1/models, and /v1/models/NAME"""
 
+    server: "Server"
+
     def get(self, name: str | None = None):
         ours = {"id": self.server.name, "object": "model", "created": 0, "owned_by": "you"}
         ours["chat"] = is_chat(self.server.tokenizer)  # not OpenAI's: the page asks for it
@@ -156,6 +159,8 @@ class Models(Handler):
 
 class Health(Handler):
     """GET /health"""
+
+    server: "Server"
 
     def get(self):
         writer = self.server.writer

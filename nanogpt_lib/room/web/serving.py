@@ -6,6 +6,7 @@ A server answers from a thread of its own (`start`, `stop`, `with`), or until it
 
 import asyncio
 import threading
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from tornado.httpserver import HTTPServer
@@ -23,8 +24,8 @@ POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'"  # w
 class Handler(RequestHandler):
     """What all addresses have in common."""
 
-    def initialize(self, server: "Serving", **more):
-        self.server = server
+    def initialize(self, server, start: str = ""):
+        self.server, self.start = server, start
 
     def set_default_headers(self):
         self.set_header("Server", "nanogpt")
@@ -53,10 +54,6 @@ class Handler(RequestHandler):
 class File(Handler):
     """A page, a script or a style that lies beside this file."""
 
-    def initialize(self, server: "Serving", start: str = ""):
-        super().initialize(server)
-        self.start = start
-
     def get(self, path: str = ""):
         path = path or self.start
         kinds = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
@@ -67,7 +64,7 @@ class File(Handler):
 class Serving:
     """A server. port: 0 takes a free one; `address` says which. host: where it listens."""
 
-    limits = LIMITS
+    limits: ClassVar = LIMITS
     elsewhere = "this server answers on this machine only"
 
     def __init__(self, port: int = 0, host: str = HOST):
