@@ -111,7 +111,9 @@ class Reporter:
             except Refused as error:
                 self.state = str(error)
                 self.answered.set()
-                pause = LONGEST_PAUSE
+                # A board that has begun anew does not know us: then we join again.
+                pause = PAUSE if self.shown and self.state.startswith("401") else LONGEST_PAUSE
+                self.shown = ""
             except Exception as error:  # no network, a board that is down, an answer that is none
                 self.state = f"not reached: {type(error).__name__}"
                 pause = min(LONGEST_PAUSE, 2 * pause or PAUSE)
