@@ -30,11 +30,13 @@ function draw() {
   chart.setAttribute("viewBox", `0 0 ${W} ${H}`);
   const names = new Map(state.rows.map((row) => [row.id, row]));
   const curves = Object.entries(state.curves).map(([id, c]) => ({ id: +id, ...c })).filter((c) => c.points.length);
-  const ends = curves.map((c) => c.points.at(-1)), losses = ends.map((p) => p[1]).sort((a, b) => a - b);
+  const ends = curves.map((c) => c.points.at(-1)), small = H < 480;
+  // What is too low to be true is drawn along the bottom: it does not squeeze all others.
+  const honest = curves.filter((c) => c.ranked).flatMap((c) => c.points.map((p) => p[1]));
   const left = 40, right = W - 150, top = 8, bottom = H - 34;
   const most = Math.max(1, ...ends.map((p) => p[0]));
   const first = state.rungs.length ? state.rungs[0].loss : 4.2;
-  const low = Math.min(losses[0] ?? 1.4, 3) - 0.08, high = Math.max(first + 0.15, low + 0.5);
+  const low = Math.min(honest.reduce((a, b) => Math.min(a, b), 3), 3) - 0.06, high = Math.max(first + 0.15, low + 0.5);
   // Most of the height is for where the curves are now: the axis is stretched towards the bottom.
   const bend = (v) => Math.log((v - low) / (high - low) * 6 + 1) / Math.log(7);
   const X = (x) => left + (right - left) * x / most, Y = (v) => bottom - (bottom - top) * bend(Math.min(high, Math.max(low, v)));
@@ -54,8 +56,13 @@ function draw() {
     const way = c.points.map((p, i) => `${i ? "L" : "M"}${X(p[0]).toFixed(1)} ${Y(p[1]).toFixed(1)}`).join("");
     put("path", { d: way, fill: "none", stroke: colour(c.id), "stroke-width": names.get(c.id)?.rank === 1 ? 3.2 : 1.7, ...(c.ranked ? {} : { "stroke-dasharray": "2 4" }) });
   }
-  for (const rung of state.rungs) if (rung.loss >= low) put("text", { class: "soft halo", x: right - 4, y: Y(rung.loss) - 3, "text-anchor": "end" }, short(rung.name, 34));
-  const room = Math.floor((bottom - top) / 13);
+  let above = -99;
+  for (const rung of state.rungs) {
+    if (rung.loss < low || Y(rung.loss) - above < 13) continue; // its name would hide another
+    above = Y(rung.loss);
+    put("text", { class: "soft halo", x: right - 4, y: above - 3, "text-anchor": "end" }, short(rung.name, 34));
+  }
+  const room = Math.floor((bottom - top) / (small ? 11.5 : 13));
   const labels = curves.map((c) => ({ c, y: Y(c.points.at(-1)[1]), x: X(c.points.at(-1)[0]) }));
   labels.sort((a, b) => a.c.points.at(-1)[1] - b.c.points.at(-1)[1]).splice(room);
   spread(labels, Math.min(17, (bottom - top) / Math.max(1, labels.length)), top + 6, bottom);
@@ -63,7 +70,7 @@ function draw() {
     const id = l.c.id, row = names.get(id);
     put("path", { d: `M${l.x} ${l.y}L${right + 8} ${l.at}`, stroke: colour(id), "stroke-width": 0.6, fill: "none", opacity: 0.6 });
     put("circle", { cx: l.x, cy: l.y, r: 3, fill: colour(id) });
-    const name = put("text", { x: right + 11, y: l.at + 4, class: "halo" }, `${row?.rank ? row.rank + ". " : ""}${short(row?.name ?? "", 17)}`);
+    const name = put("text", { x: right + 11, y: l.at + 4, class: small ? "halo small" : "halo" }, `${row?.rank ? row.rank + ". " : ""}${short(row?.name ?? "", 17)}`);
     name.style.fill = colour(id);
   }
 }
@@ -90,7 +97,7 @@ function table() {
     cell(row, r.now === null ? "–" : r.now.toFixed(3));
     cell(row, r.speed === null ? "" : count(r.speed));
     cell(row, r.device, "word");
-    cell(row, r.reached, r.rank ? "word" : "word warn").title = r.reached;
+    cell(row, r.reached, r.rank ? "word" : "word warn whole").title = r.reached;
     return row;
   });
   $("rows").replaceChildren(...rows);

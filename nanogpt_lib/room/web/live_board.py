@@ -152,7 +152,7 @@ class Events(BoardHandler):
                 await self.flush()
                 await asyncio.sleep(TICK)
                 await board.changed(seen, ALIVE)
-        except StreamClosedError:
+        except (StreamClosedError, asyncio.CancelledError):  # the page, or the board, is closed
             return
         finally:
             board.pages -= 1
@@ -221,7 +221,7 @@ class Board(Serving):
     def routes(self) -> list:
         files = r"/(live_board\.(?:js|css)|instructor\.js|joining\.js|page\.css)"
         return [
-            (r"/join", JoinOrPage),
+            (r"/join", JoinOrPage, {"start": "joining.html"}),
             (r"/lines", Lines),
             (r"/events", Events),
             (r"/instructor/([\w-]{1,60})/events", Events),
@@ -337,4 +337,3 @@ class JoinOrPage(Join):
     """POST joins; GET shows how to."""
 
     get = Page.get
-    start = "joining.html"
