@@ -45,6 +45,7 @@ _HOME = {
     "runs.whole": ("resume", "train_preset"),
     "room.live": ("LivePlot",),
     "room.replay": ("replay",),
+    "room.report": ("join", "leave"),
     "room.board": ("compare",),
     "room.chatbox": ("chat_box",),
     "room.playground": ("playground",),
@@ -118,6 +119,8 @@ if TYPE_CHECKING:
     from nanogpt_lib.room.live import LivePlot as LivePlot
     from nanogpt_lib.room.playground import playground as playground
     from nanogpt_lib.room.replay import replay as replay
+    from nanogpt_lib.room.report import join as join
+    from nanogpt_lib.room.report import leave as leave
     from nanogpt_lib.room.web.frames import attention_explorer as attention_explorer
     from nanogpt_lib.room.web.frames import softmax_slider as softmax_slider
     from nanogpt_lib.room.web.page import page as page

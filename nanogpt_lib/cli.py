@@ -101,6 +101,9 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--compile", action="store_true", help="use torch.compile if it works here")
     add_tokenizer(train)
     add_copy(train)
+    train.add_argument("--board", metavar="ADDRESS", help="report to the class board there")
+    train.add_argument("--name", help="your name on the board; any will do")
+    train.add_argument("--code", default="", help="the board's join code")
 
     resume = command(run_resume, "continue an interrupted run exactly where it stopped")
     add_run(resume)
@@ -156,6 +159,8 @@ def build_parser() -> argparse.ArgumentParser:
     serve.add_argument("--queue", type=int, default=8, help="requests that may wait (8)")
     serve.add_argument("--timeout", type=float, default=60, help="seconds for a request (60)")
 
+    command(run_progress, "which exercises are done, and what comes next")
+
     plot = command(run_plot, "draw a run's curve again from its record")
     add_run(plot)
 
@@ -197,6 +202,19 @@ def build_parser() -> argparse.ArgumentParser:
         default=Path("compare.png"),
         metavar="FILE",
         help="file for the picture (default: compare.png)",
+    )
+    compare.add_argument(
+        "--serve", action="store_true", help="the board of a class while it trains, as a page"
+    )
+    compare.add_argument(
+        "--host", help="with --serve: where it listens (127.0.0.1); 0.0.0.0 is the whole network"
+    )
+    compare.add_argument("--port", type=int, help="with --serve: 0 takes a free one (8765)")
+    compare.add_argument(
+        "--folder", type=Path, metavar="DIR", help="with --serve: what it keeps (board)"
+    )
+    compare.add_argument(
+        "--address", metavar="URL", help="with --serve: how learners reach it, as of a tunnel"
     )
     compare.add_argument(
         "--hand-in", metavar="NAME", help="print your run as one line for the class, and stop"
@@ -396,6 +414,13 @@ def run_train(args) -> int:
     preset = replace(preset, model=model, train=replace(preset.train, **changes))
     compute = compute_for(model.n_embd)
     print(f"Preset {preset.name}: {preset.purpose}.\nComputing on {compute}.")
+    callbacks: tuple = ()
+    if args.board is not None and not rank():
+        from nanogpt_lib.room.report import Reports, join
+
+        data = data or prepare(args.text, **tokens)
+        join(args.board, args.name or "somebody", args.code)
+        callbacks = (Reports(preset.name, data.about, data.rungs, command=as_typed(args)),)
     result = train_preset(
         preset,
         args.text,
@@ -407,6 +432,7 @@ def run_train(args) -> int:
         data=data,
         tokenizer=args.tokenizer,
         vocab=args.vocab,
+        callbacks=callbacks,
     )
     return tell(result)
 
@@ -416,7 +442,7 @@ def as_typed(args) -> str:
     defaults = vars(build_parser().parse_args([args.command]))
     words: list = ["nanogpt", args.command]
     for name, value in vars(args).items():
-        if value == defaults[name] or name in ("out", "copy_to"):
+        if value == defaults[name] or name in ("out", "copy_to", "board", "name", "code"):
             continue
         words.append("--" + name.replace("_", "-"))
         if value is not True:
@@ -648,6 +674,10 @@ def run_compare(args) -> int:
             raise ValueError("one run is handed in at a time")
         print(hand_in(chosen(Path(args.records[0]) if args.records else None), args.hand_in))
         return 0
+    if args.serve:
+        return serve_board(args)
+    if args.host or args.port is not None or args.folder or args.address:
+        raise ValueError("--host, --port, --folder and --address go with --serve")
     if args.out.suffix.lower() != ".png":
         raise ValueError(f"--out is a picture: end its name with .png, not {args.out.name!r}")
     if not args.records and not runs_dir().is_dir():
@@ -656,6 +686,60 @@ def run_compare(args) -> int:
     print(compared)
     compared.save(args.out)
     print(f"The curves: {args.out}")
+    return 0
+
+
+def serve_board(args) -> int:
+    """`nanogpt compare --serve`."""
+    import asyncio
+
+    from nanogpt_lib.checks import whole_number
+    from nanogpt_lib.course.exercises import HOMES
+
+    try:
+        from nanogpt_lib.room.web.live_board import Board
+    except ModuleNotFoundError as error:
+        raise ValueError(f"the board needs one more package: pip install {error.name}") from None
+
+    if args.records:
+        raise ValueError("--serve takes no records: put them into its folder, see --folder")
+    port = 8765 if args.port is None else whole_number(args.port, "port")
+    if port > 65535:
+        raise ValueError(f"port must be at most 65535, not {port}")
+    folder, host = args.folder or Path("board"), args.host or "127.0.0.1"
+    board = Board(folder, port, host, HOMES, args.address or "")
+
+    def ready():
+        code, (first, *others) = board.ledger.code, board.addresses()
+        here = f"http://localhost:{board.address.rpartition(':')[2]}"
+        here = board.address if host not in ("0.0.0.0", "127.0.0.1") else here
+        print(f"The class board keeps {folder}. Ctrl-C stops it; started again, it goes on.\n")
+        print(f"For the projector:   {here}/#{code}")
+        print(f"For you alone:       {here}/instructor/{board.ledger.key}")
+        print(f"To join:             {first}/join   code {code}")
+        for other in others:
+            print(f"  or, by another network: {other}/join")
+        print(f'In a notebook:       join("{first}", "Ada", "{code}")')
+        print(f"In a terminal:       nanogpt train --board {first} --code {code} --name Ada\n")
+        if args.host is None and not args.address:
+            print("It listens on this machine only. For the room: --host 0.0.0.0")
+        for said in board.ledger.notes:
+            print(f"note: {harmless(said)}")
+        if picture := board.qr():
+            picture.terminal(compact=True)
+        else:
+            print("For a QR code: pip install segno")
+        sys.stdout.flush()
+
+    asyncio.run(board.run(ready))
+    return 0
+
+
+def run_progress(args) -> int:
+    from nanogpt_lib.course.exercises import HOMES
+    from nanogpt_lib.course.progress import report
+
+    print(report(HOMES))
     return 0
 
 

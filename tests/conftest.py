@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from nanogpt_lib.corpus import load_corpus, split
+from nanogpt_lib.course import progress
 from nanogpt_lib.model import GPT, GPTConfig
 from nanogpt_lib.room import live
 from nanogpt_lib.runs.checkpoint import load_model
@@ -37,6 +38,13 @@ def as_it_was():
     yield
     torch.set_flush_denormal(False)  # Hypothesis draws such numbers, too
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def own_progress(tmp_path_factory, monkeypatch):
+    """What `check()` writes down in a test is not the developer's progress."""
+    place = tmp_path_factory.getbasetemp() / "progress.jsonl"
+    monkeypatch.setattr(progress, "place", lambda: place)
 
 
 @pytest.fixture(scope="session")

@@ -23,9 +23,9 @@ NAMES = re.findall(
     Compute GPT GPTConfig LivePlot PRESETS Progress Server TimeBudget TrainConfig WriteSample
     arithmetic attention_explorer background chat chat_box checkpoint clinic compare copying
     digits doctor draw_next evaluate exercises finetune fit_to_time generate get_preset hand_in
-    head_shares intervals kernel ladder load_corpus load_model lr_at make_optimizer mixed_loss
-    new_run next_scores ngram_loss page pick_compute playground probabilities quantise read_loss
-    read_record record replay resume rl runs_dir save_model sketchpad slope_slider
+    head_shares intervals join kernel ladder leave load_corpus load_model lr_at make_optimizer
+    mixed_loss new_run next_scores ngram_loss page pick_compute playground probabilities quantise
+    read_loss read_record record replay resume rl runs_dir save_model sketchpad slope_slider
     softmax_slider split step stream subwords train train_preset verdict voices window_start
     with_steps
     """,

@@ -9,6 +9,7 @@ from nanogpt_lib.milestones import read_loss
 from nanogpt_lib.ngram import ladder
 from nanogpt_lib.plots import live_figure, summary
 from nanogpt_lib.room.display import in_notebook, png, show
+from nanogpt_lib.room.report import reports
 from nanogpt_lib.runs.callbacks import Progress
 from nanogpt_lib.runs.wording import RunLike, left
 from nanogpt_lib.training import Callback
@@ -41,6 +42,8 @@ class LivePlot(Callback):
         if self.rungs is None:
             V = run.model.config.vocab_size
             self.rungs = ladder(run.train_ids.cpu(), run.val_ids.cpu(), V)
+        self.board = reports(run, self.rungs, self.title)  # does nothing before `join`
+        self.board.on_start(run)
         self.plain: Callback | None = None
         if not in_notebook():
             self.plain = Progress(self.rungs, self.file)
@@ -61,9 +64,11 @@ class LivePlot(Callback):
             self.refresh(run, picture=now >= self.next_picture)
 
     def on_eval(self, run):
+        self.board.on_eval(run)
         self.plain.on_eval(run) if self.plain else self.refresh(run)
 
     def on_end(self, run):
+        self.board.on_end(run)
         self.plain.on_end(run) if self.plain else self.refresh(run, over=True)
 
     def refresh(self, run: RunLike, picture: bool = True, over: bool = False) -> None:

@@ -113,6 +113,8 @@ _HOME = {
     ),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+# Each exercise, in the course's order, and the notebook that it is in.
+HOMES = {name: module.split("_")[0][1:] for name, module in _MODULE_OF.items()}
 __all__ = sorted(_MODULE_OF)
 
 

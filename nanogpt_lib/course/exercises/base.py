@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 
+from nanogpt_lib.course import progress
 from nanogpt_lib.course.exercises import patience, showing
 from nanogpt_lib.course.exercises.calling import Listener, line_of, outcome, source_of, takes
 from nanogpt_lib.course.exercises.comparing import (
@@ -100,12 +101,17 @@ class Exercise:
         except Exception as error:  # an answer that nobody thought of
             verdict = Verdict("Not yet", f"it cannot be read: {type(error).__name__}: {error}")
         status, message = verdict.status, verdict.message
+        progress.note(self.name, status, self.named(message) if status == "Not yet" else "")
         print(f"{status}: {message}" if message else status)
         if verdict.example:
             print(textwrap.indent(verdict.example, "    "))
         if os.environ.get("NANOGPT_STRICT") and status != "Right":
             raise CheckFailed(f"{self.name}: {status}: {message}")
         return self.hand_back(answer, status.startswith("Right")) if callable(self.answer) else None
+
+    def named(self, message: str) -> str:
+        """The message, if it is that of a known mistake; else "": it may quote the answer."""
+        return message if any(message == each.message for each in self.mistakes) else ""
 
     def hand_back(self, answer, theirs: bool) -> Handed:
         if self.used:

@@ -17,63 +17,26 @@ otherwise use the visitor's own machine. There is no key; whoever sits at this m
 import asyncio
 import json
 import secrets
-import threading
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from tornado.httpserver import HTTPServer
 from tornado.iostream import StreamClosedError
-from tornado.netutil import bind_sockets
-from tornado.web import Application, RequestHandler
 
 from nanogpt_lib.room.web.asked import Answer, Refused, prepare, prepare_chat, read, read_chat
-from nanogpt_lib.room.web.frames import read as read_file
+from nanogpt_lib.room.web.serving import File, Handler, Serving
 from nanogpt_lib.room.web.writer import END, Full, Job, Writer
 from nanogpt_lib.runs.checkpoint import load_model
 from nanogpt_lib.runs.template import is_chat
 
-HOST = "127.0.0.1"
-OURS = (HOST, "localhost")  # the names by which this machine may ask
-# For what a client sends: bytes, and seconds for the body, and between two requests.
-LIMITS = {"max_body_size": 1_000_000, "body_timeout": 30, "idle_connection_timeout": 60}
-POLICY = "default-src 'self'; img-src data:; frame-ancestors 'none'"  # what the page may load
 NO_CHAT = (
     "this model continues texts and has no chat template, so it has no chat: use /v1/completions"
 )
 
 
-class Handler(RequestHandler):
-    """What all addresses have in common."""
-
-    def initialize(self, server: "Server"):
-        self.server = server
-
-    def set_default_headers(self):
-        self.set_header("Server", "nanogpt")
-        self.set_header("X-Content-Type-Options", "nosniff")
-        self.set_header("Content-Security-Policy", POLICY)
-
-    def prepare(self):
-        """Refuses what a page of another site has asked for, by the names that it cannot forge."""
-        origin = self.request.headers.get("Origin")
-        host = urlsplit(f"//{self.request.host}").hostname
-        if host not in OURS or (origin and urlsplit(origin).netloc != self.request.host):
-            self.refuse(403, "this server answers on this machine only", "forbidden")
-
-    def refuse(self, status: int, message: str, kind: str, param: str | None = None) -> None:
-        """An error as OpenAI's clients read it."""
-        self.set_status(status)
-        error = {"message": message, "type": kind, "param": param, "code": None}
-        self.finish({"error": error})
-
-    def write_error(self, status_code, **kwargs):
-        self.refuse(status_code, self._reason, "server_error" if status_code >= 500 else "invalid")
-
-
 class Completions(Handler):
     """POST /v1/completions"""
 
+    server: "Server"
     job: Job | None = None
     begins, whole_kind, piece_kind = "cmpl-", "text_completion", "text_completion"
 
@@ -183,6 +146,8 @@ class Completions(Handler):
 class Models(Handler):
     """GET /v1/models, and /v1/models/NAME"""
 
+    server: "Server"
+
     def get(self, name: str | None = None):
         ours = {"id": self.server.name, "object": "model", "created": 0, "owned_by": "you"}
         ours["chat"] = is_chat(self.server.tokenizer)  # not OpenAI's: the page asks for it
@@ -194,6 +159,8 @@ class Models(Handler):
 
 class Health(Handler):
     """GET /health"""
+
+    server: "Server"
 
     def get(self):
         writer = self.server.writer
@@ -221,16 +188,7 @@ class Chat(Completions):
         return await super().post()
 
 
-class File(Handler):
-    """The page, its script and its style."""
-
-    def get(self, path: str = "serve.html"):
-        kinds = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
-        self.set_header("Content-Type", f"{kinds[path.rpartition('.')[2]]}; charset=utf-8")
-        self.finish(read_file(path))
-
-
-class Server:
+class Server(Serving):
     """A server with one model.
 
     run: a run folder, a checkpoint, or a model that comes with the kit. queue: the number of
@@ -241,77 +199,21 @@ class Server:
     def __init__(self, run: str | Path, port: int = 0, queue: int = 8, timeout: float = 60):
         self.model, self.tokenizer, _ = load_model(run)
         self.name = Path(run).stem if Path(run).suffix else Path(run).resolve().name
-        self.port, self.queue, self.timeout = port, queue, timeout
-        self.address = ""
-        self.thread: threading.Thread | None = None
+        super().__init__(port)
+        self.queue, self.timeout = queue, timeout
 
-    async def run(self, ready=None) -> None:
-        """Answers until it is cancelled, or until `stop`. ready: called once it listens."""
-        loop, self.over = asyncio.get_running_loop(), asyncio.Event()
-        self.loop = loop
+    def opened(self) -> None:
         self.writer = Writer(self.model, self.tokenizer, self.queue)
-        server = HTTPServer(self.routes(), **LIMITS)
-        try:
-            sockets = self.listen()
-            self.address = f"http://{HOST}:{sockets[0].getsockname()[1]}"
-            server.add_sockets(sockets)
-            if ready:
-                ready()
-            await self.over.wait()
-        finally:
-            server.stop()
-            self.writer.close()
-            await server.close_all_connections()
 
-    def listen(self) -> list:
-        """Sockets of this machine's own address. Raises OSError if the port is taken."""
-        try:
-            return bind_sockets(self.port, HOST)
-        except OSError as error:
-            words = f"port {self.port} cannot be used ({error.strerror}): port 0 takes a free one"
-            raise OSError(words) from None
+    def closed(self) -> None:
+        self.writer.close()
 
-    def routes(self) -> Application:
-        own = {"server": self}
-        files = r"/(serve\.js|serve\.css|page\.css)"
-        return Application(
-            [
-                (r"/v1/completions", Completions, own),
-                (r"/v1/chat/completions", Chat, own),
-                (r"/v1/models(?:/(.+))?", Models, own),
-                (r"/health", Health, own),
-                (r"/", File, own),
-                (files, File, own),
-            ],
-            log_function=lambda handler: None,  # prompts and clients are nobody's business
-        )
-
-    def start(self) -> "Server":
-        """Answers in a thread of its own until `stop`, as a notebook needs it; or use `with`."""
-        ready, failed = threading.Event(), []
-
-        def answer():
-            try:
-                asyncio.run(self.run(ready.set))
-            except BaseException as error:
-                failed.append(error)
-                ready.set()
-
-        self.thread = threading.Thread(target=answer, name="server", daemon=True)
-        self.thread.start()
-        ready.wait()
-        if failed:
-            raise failed[0]
-        return self
-
-    def __enter__(self) -> "Server":
-        return self.start()
-
-    def __exit__(self, *error) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Ends a server that runs in a thread."""
-        if self.thread:
-            self.loop.call_soon_threadsafe(self.over.set)
-            self.thread.join()
+    def routes(self) -> list:
+        return [
+            (r"/v1/completions", Completions),
+            (r"/v1/chat/completions", Chat),
+            (r"/v1/models(?:/(.+))?", Models),
+            (r"/health", Health),
+            (r"/", File, {"start": "serve.html"}),
+            (r"/(serve\.js|serve\.css|page\.css)", File),
+        ]
