@@ -84,7 +84,8 @@ def cases() -> list[Without]:
         Without("straight line", "half a cosine, to 0", replace(FOURS, linear=False)),
         Without("to nothing", "a line to a tenth of the rate", replace(FOURS, end=0.1)),
         Without(
-            "schedule", "half a cosine, to a tenth of the rate",
+            "schedule",
+            "half a cosine, to a tenth of the rate",
             replace(FOURS, linear=False, end=0.1),
         ),
         Without("short warm-up", "50 steps of warm-up, not 5", replace(FOURS, warmup=50)),
