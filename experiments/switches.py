@@ -2,8 +2,8 @@
 
 All runs have the same steps, batches and seeds; they do not have the same time, so a row holds the
 processor seconds of its training, too. They train on nine tenths of the text, as the race does, and
-their loss is that of the whole validation text. `python -m experiments switches --seeds 1 2` makes
-some of the seeds; several such files are put together by `--join FILE ...`.
+their loss is that of the whole validation text. `--seeds` and
+`--cases` make a part; several such files are put together by `--join FILE ...`.
 """
 
 import json
@@ -64,6 +64,20 @@ def random_head(config: ModernConfig) -> ModernGPT:
     return model
 
 
+def tied(config: ModernConfig) -> ModernGPT:
+    """As ModernGPT with zero_init, but the last matrix is the table of embeddings, as in GPT-2."""
+    model = ModernGPT(config)
+    model.lm_head.weight = model.transformer.wte.weight
+    return model
+
+
+def no_first_norm(config: ModernConfig) -> ModernGPT:
+    """As ModernGPT with zero_init, but without the norm between the embeddings and the blocks."""
+    model = ModernGPT(config)
+    model.config = replace(config, zero_init=False)  # the start is made; this is for `forward`
+    return model
+
+
 def model_without(**switches) -> Recipe:
     return replace(FOURS, model=replace(FOURS.model, **switches))
 
@@ -93,6 +107,8 @@ def cases() -> list[Without]:
         Without("zero start, blocks", "GPT-2's start of what writes", FOURS, written_at_once),
         Without("zero start, head", "GPT-2's start of the last matrix", FOURS, random_head),
         Without("zero start, size", "GPT-2's start of the first matrices", FOURS, small_inside),
+        Without("zero start, own head", "the last matrix tied to the embeddings", FOURS, tied),
+        Without("zero start, norm", "no norm behind the embeddings", FOURS, no_first_norm),
         Without("tables", "symbols only", model_without(grams=())),
         Without("threes and fours", "the table of pairs alone", model_without(grams=pairs_only)),
         Without("attention", "no block: tables alone", model_without(n_layer=0, rope=False)),
@@ -123,6 +139,7 @@ def row_of(case: Without, seed: int, text: str, steps: int) -> dict:
 
 def options(parser) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(1, 9)), help="(1 to 8)")
+    parser.add_argument("--cases", nargs="+", help="names of what is taken out (all)")
     parser.add_argument("--steps", type=int, default=FOURS.steps, help=f"({FOURS.steps})")
     parser.add_argument("--text", type=Path, help="another text than Tiny Shakespeare")
     parser.add_argument("--file", default="switches.json", help="the record's name")
@@ -137,6 +154,8 @@ def run(args) -> None:
     row_of(cases()[0], 1, text, 3)  # the first steps of a process are slow
     for seed in args.seeds:
         for case in cases():
+            if args.cases and case.name not in args.cases:
+                continue
             rows.append(row_of(case, seed, text, args.steps))
             row = rows[-1]
             print(
