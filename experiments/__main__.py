@@ -23,6 +23,8 @@ EXPERIMENTS = {
     "judges": "three judges of the run of the talk, of notebook 05: give it checkpoints",
     "by_heart": "the same judges on three small runs, again and again: half an hour of one core",
     "facts": "what notebooks 00 to 04 claim, seed by seed: a minute or two a case",
+    "senses": "pictures and sounds beside their controls, of notebook 09: half an hour of one core",
+    "switches": "each change taken out of the fastest recipe, of notebook 10: 40 seconds a seed",
     "ladder": "from the plain GPT to the fast one, of notebook 10: 8 seconds of one core a run",
 }
 

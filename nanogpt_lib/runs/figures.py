@@ -12,8 +12,11 @@ from nanogpt_lib.machine.paths import RECORDED
 
 
 def write_record(path: Path, about: dict, rows: list[dict]) -> None:
-    """Writes a record as JSON, one row a line, so that a diff shows what has changed."""
-    head = json.dumps(about | {"machine": machine(), "versions": versions()})
+    """Writes a record as JSON, one row a line, so that a diff shows what has changed.
+
+    about: what the rows have in common; this machine and its versions where it names none.
+    """
+    head = json.dumps({"machine": machine(), "versions": versions()} | about)
     lines = ",\n".join("  " + json.dumps(row) for row in rows)
     with whole_file(path) as file:
         file.write(f'{{\n"about": {head},\n"rows": [\n{lines}\n]\n}}\n'.encode())

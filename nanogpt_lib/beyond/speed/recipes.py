@@ -118,13 +118,19 @@ def optimisers(model: ModernGPT, recipe: Recipe) -> list[tuple]:
     return [(Muon(matrices), recipe.muon_lr), (Adam(rest, *recipe.betas), recipe.adam_lr)]
 
 
-def fit(recipe: Recipe, train_ids, watch: Callable[[int, ModernGPT], None] | None = None):
+def fit(
+    recipe: Recipe,
+    train_ids,
+    watch: Callable[[int, ModernGPT], None] | None = None,
+    build: Callable[[ModernConfig], ModernGPT] = ModernGPT,
+):
     """Trains a recipe's model from scratch on train_ids, int64 (N,); returns the ModernGPT.
 
     watch: called with the steps done and the model, before the first step and after each.
+    build: makes the model; another one than ModernGPT takes a switch of it apart.
     """
     torch.manual_seed(recipe.seed)
-    model = ModernGPT(recipe.model)
+    model = build(recipe.model)
     sampler = BatchSampler(train_ids, recipe.model.block_size, recipe.batch_size, recipe.seed)
     both = optimisers(model, recipe)
     for step in range(recipe.steps):
