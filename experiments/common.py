@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from nanogpt_lib.corpus import fingerprint, load_corpus
 from nanogpt_lib.runs import record
 from nanogpt_lib.runs.callbacks import KeepRecord, WriteSample
@@ -24,6 +26,33 @@ def add_names(parser: argparse.ArgumentParser, names) -> None:
     parser.add_argument(
         "names", nargs="*", metavar="CASE", type=known, help=f"{', '.join(names)} (all)"
     )
+
+
+def add_seeds(parser: argparse.ArgumentParser) -> None:
+    """Adds --seeds and --device: several processes can share the seeds of an experiment."""
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="S", help="which (1 2 3)"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
+
+
+def said(args: argparse.Namespace, *names: str) -> dict:
+    """What a record says about itself: the command, and the device it ran on."""
+    words = [f"python -m experiments {args.name}"]
+    for name in ("seeds", *names, "device"):
+        value = getattr(args, name)
+        value = " ".join(map(str, value)) if isinstance(value, list) else value
+        words.append(f"--{name} {value}" if value not in (None, "") else "")
+    return {"command": " ".join(filter(None, words)), "device": device_name(args.device)}
+
+
+def device_name(device: str) -> str:
+    return torch.cuda.get_device_name() if device.startswith("cuda") else device
+
+
+def on(device: str, draw: Callable) -> Callable:
+    """A `draw` for `finetune.tune` whose batches lie on a device."""
+    return lambda: tuple(part.to(device) for part in draw())
 
 
 def text_of(run: Run) -> dict:

@@ -123,15 +123,18 @@ def training(tokens: int = TOKENS) -> TrainConfig:
     )
 
 
-def teach(style: str, tokens: int = TOKENS, seed: int = 1, watch=None) -> tuple[GPT, list[float]]:
+def teach(
+    style: str, tokens: int = TOKENS, seed: int = 1, watch=None, device="cpu"
+) -> tuple[GPT, list[float]]:
     """A new model that has learnt to add in a style, and its losses.
 
     watch: called as watch(step, model) during the training.
     """
     torch.manual_seed(seed)
-    model = GPT(SIZE)
+    model, draw = GPT(SIZE).to(device), examples(style, seed)
     look = watch and (lambda step: watch(step, model))
-    return model, tune(model, examples(style, seed), training(tokens), look)
+    there = lambda: tuple(part.to(device) for part in draw())  # noqa: E731
+    return model, tune(model, there, training(tokens), look)
 
 
 def answers(model: GPT, asked, room: int = ROOM, **settings) -> list[str]:

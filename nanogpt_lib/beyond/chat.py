@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from nanogpt_lib.batches import BatchSampler
-from nanogpt_lib.beyond.finetune import mixed, pair_batch, tune
+from nanogpt_lib.beyond.finetune import mixed, pair_batch, tune, unmasked
 from nanogpt_lib.checks import whole_number
 from nanogpt_lib.machine.gradients import in_halves
 from nanogpt_lib.runs import template
@@ -173,14 +173,26 @@ def follows(answer: Reply, speaker: str, kind: str = "speak") -> bool:
     return right and (kind == "speak" or line.endswith("?"))
 
 
-# Forgetting, and two ways to prevent it.
+# Forgetting, and what helps against it.
 
 STEPS, ROWS = 400, 24  # requests and answers a step
 RATE = 1e-3
-WAYS = {  # learning rate, and rows of old text beside the new ones in every batch
-    "as it comes": (RATE, 0),
-    "lower rate": (RATE / 5, 0),
-    "old text mixed in": (RATE, 8),
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to tune: its rate, its rows of old text in every batch, and whether it masks."""
+
+    rate: float = RATE
+    old_rows: int = 0
+    masked: bool = True  # requests are left out of the loss
+
+
+WAYS = {
+    "as it comes": Way(),
+    "lower rate": Way(rate=RATE / 5),
+    "old text mixed in": Way(old_rows=8),
+    "no mask": Way(masked=False),
 }
 
 
@@ -196,14 +208,17 @@ def tune_to_answer(model, tokenizer, text: str, way: str, steps: int = STEPS, se
 
     model: one that knows the marks, from `extend`. text: the training text only.
     """
-    rate, old_rows = WAYS[way]
+    chosen, device = WAYS[way], model.lm_head.weight.device
     lessons, _ = put_aside(speeches(text))
     draw = examples(lessons, tokenizer, ROWS, seed)
-    if old_rows:
+    if not chosen.masked:
+        draw = unmasked(draw)
+    if chosen.old_rows:
         ids = torch.tensor(tokenizer.encode(text))
-        draw = mixed(draw, BatchSampler(ids, model.config.block_size, old_rows, seed))
+        draw = mixed(draw, BatchSampler(ids, model.config.block_size, chosen.old_rows, seed))
+    rate = chosen.rate
     config = TrainConfig(steps, learning_rate=rate, min_lr=rate / 10, warmup_steps=20)
-    return tune(model, draw, config)
+    return tune(model, lambda: tuple(part.to(device) for part in draw()), config)
 
 
 def request_sets(text: str, n: int) -> dict[str, list]:

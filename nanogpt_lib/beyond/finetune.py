@@ -94,6 +94,18 @@ def tune(model, draw, config: TrainConfig, watch=None) -> list[float]:
     return losses
 
 
+def unmasked(draw):
+    """A `draw` whose batches also teach the prompts: what tuning is without the mask."""
+
+    def draw_all():
+        x, y = draw()
+        prompt = (y != IGNORED).cumsum(1) == 0  # (B, T): before the first target of the answer
+        following = torch.cat((x[:, 1:], y[:, -1:]), dim=1)  # (B, T)
+        return x, torch.where(prompt, following, y)
+
+    return draw_all
+
+
 def mixed(draw, draw_old):
     """A `draw` whose batches hold new rows and rows of old text, which prevent forgetting."""
 

@@ -128,8 +128,9 @@ def practise(model: GPT, reward, config: RLConfig, watch=None, note=None) -> lis
         rewards = rewards_of(reward, written, asked)  # (P * G,)
         keeper.see(rewards.mean().item(), step, model)
         groups = rewards.view(-1, config.group)  # (P, G)
-        advantage = advantages(groups).flatten()  # (P * G,)
-        x, y = batch_of(written, asked)  # (P * G, T) each
+        device = model.lm_head.weight.device
+        advantage = advantages(groups).flatten().to(device)  # (P * G,)
+        x, y = (part.to(device) for part in batch_of(written, asked))  # (P * G, T) each
         logits, _ = model(x)  # (P * G, T, V)
         policy_loss(logits, y, advantage).backward()
         clip_grad_norm_(model.parameters(), 1.0)
@@ -238,16 +239,18 @@ def tries(model: GPT, asked, temperature: float, seed: int) -> list[str]:
 TUNING_STEPS = 60
 
 
-def two_ways(seed: int = 1, rows: int = 36):
-    """A `draw` for `finetune.tune`: every third problem is answered at once, the others in steps.
+def two_ways(seed: int = 1, rows: int = 36, usual: str = "scratchpad"):
+    """A `draw` for `finetune.tune`: two of three problems are answered in the usual style.
 
-    So the model knows both ways and must choose, like a model that has read a lot.
+    usual: "direct" or "scratchpad"; every third problem is answered in the other one. So the model
+    knows both ways and must choose, like a model that has read a lot.
     """
     rng = random.Random(seed)
+    (other,) = arithmetic.STYLES.keys() - {usual}
 
     def draw():
         asked = [arithmetic.problem(rng) for _ in range(rows)]
-        styles = [arithmetic.scratchpad, arithmetic.scratchpad, arithmetic.direct] * rows
+        styles = [arithmetic.STYLES[name] for name in (usual, usual, other)] * rows
         pairs = [
             (arithmetic.prompt_of(*p), style(*p)) for p, style in zip(asked, styles, strict=False)
         ]
@@ -256,11 +259,14 @@ def two_ways(seed: int = 1, rows: int = 36):
     return draw
 
 
-def undecided(adder: GPT, seed: int = 1, steps: int = TUNING_STEPS) -> GPT:
+def undecided(
+    adder: GPT, seed: int = 1, steps: int = TUNING_STEPS, usual: str = "scratchpad"
+) -> GPT:
     """A copy of a model that adds in steps, tuned on both ways: the start of practice."""
     model = copy.deepcopy(adder)
     config = TrainConfig(steps, learning_rate=5e-4, warmup_steps=10)
-    tune(model, two_ways(seed), config)
+    draw, device = two_ways(seed, usual=usual), model.lm_head.weight.device
+    tune(model, lambda: tuple(part.to(device) for part in draw()), config)
     return model
 
 

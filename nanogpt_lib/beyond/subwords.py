@@ -72,6 +72,9 @@ class Setting:
     vocab_size: int
     train_chars: int | None = None  # characters of the training text to use; None for all
     flops: float = FLOPS
+    whole: bool = False  # the vocabulary is learnt from all the training text, not from a part
+    seed: int = TRAINING.seed
+    device: str = "cpu"
 
 
 def settings() -> dict[str, Setting]:
@@ -106,23 +109,25 @@ def prepare(setting: Setting) -> Trial:
     These are equal in all settings: the flops of the training, the number of characters that a
     context covers (as nearly as whole tokens allow), the number of contexts in a step, the model's
     layers and width, the seed, and the learning rates. The vocabulary is learnt only from the
-    training text of the setting.
+    training text of the setting, or from all the training text.
     """
-    train_text, val_text = split(load_corpus())
-    train_text = train_text[: setting.train_chars]
+    whole_text, val_text = split(load_corpus())
+    train_text = whole_text[: setting.train_chars]
     tokenizer: CharTokenizer | BPETokenizer
     if setting.vocab_size == CHARACTERS:
         tokenizer = CharTokenizer.train(load_corpus())  # so that no character is unknown later
     else:
-        tokenizer = BPETokenizer.train(train_text, setting.vocab_size)
+        learnt_from = whole_text if setting.whole else train_text
+        tokenizer = BPETokenizer.train(learnt_from, setting.vocab_size)
     train_ids = torch.tensor(tokenizer.encode(train_text))
     val_ids = torch.tensor(tokenizer.encode(val_text))
     context = max(1, round(CONTEXT * len(train_ids) / len(train_text)))  # in tokens
     size = replace(SIZE, vocab_size=tokenizer.vocab_size, block_size=context)
     steps = round(setting.flops / (flops_per_token(size) * TRAINING.batch_size * context))
-    config = replace(TRAINING, max_steps=steps, eval_interval=math.ceil(steps / EVALUATIONS))
+    often = math.ceil(steps / EVALUATIONS)
+    config = replace(TRAINING, max_steps=steps, eval_interval=often, seed=setting.seed)
     torch.manual_seed(config.seed)
-    run = new_run(GPT(size), train_ids, val_ids, config, pick_compute("cpu", "float32"))
+    run = new_run(GPT(size), train_ids, val_ids, config, pick_compute(setting.device, "float32"))
     return Trial(run, tokenizer, len(train_text), len(val_text))
 
 

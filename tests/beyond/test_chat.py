@@ -104,10 +104,22 @@ def test_replies_are_what_is_written_after_the_request(pocket):
 
 @pytest.mark.slow
 def test_the_command_writes_a_record_that_can_be_read(tmp_path, capsys):
-    experiments(["chat", "--steps", "1", "--tests", "2", "--batches", "1", "--out", str(tmp_path)])
+    experiments(
+        [
+            "chat",
+            "--seeds",
+            "1",
+            "--steps",
+            "1",
+            "--tests",
+            "2",
+            "--batches",
+            "1",
+            "--out",
+            str(tmp_path),
+        ]
+    )
     rows = read_record("chat", tmp_path)
-    assert [row["way"] for row in rows] == list(chat.WAYS)
-    for row in rows:
-        assert row["val_loss_before"] != row["val_loss_after"]
-        assert set(row["success_after"]) == set(row["success_before"])
-    assert capsys.readouterr().out.count(" -> ") == 3
+    assert [row["way"] for row in rows if row["steps"] == 1] == list(chat.WAYS)
+    assert all(row["val_loss_before"] != row["val_loss_after"] for row in rows)
+    assert capsys.readouterr().out.count(" -> ") == len(rows) == 9

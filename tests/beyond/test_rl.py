@@ -174,9 +174,10 @@ def test_a_group_of_one_is_refused():
 
 
 def test_a_model_is_tuned_on_answers_in_steps_and_at_once():
-    _, y = two_ways(rows=6)()
-    answers = [arithmetic.TOKENIZER.decode(row[row != IGNORED]) for row in y]
-    assert ["+" in answer for answer in answers] == [True, True, False] * 2
+    for usual, pattern in (("scratchpad", [True, True, False]), ("direct", [False, False, True])):
+        _, y = two_ways(rows=6, usual=usual)()
+        answers = [arithmetic.TOKENIZER.decode(row[row != IGNORED]) for row in y]
+        assert ["+" in answer for answer in answers] == pattern * 2
 
 
 def test_tuning_on_both_ways_leaves_the_adder_as_it_was(adder):
@@ -193,9 +194,11 @@ def test_a_model_that_knows_nothing_scores_zero(adder):
 def test_the_command_writes_a_record_that_can_be_read(tmp_path, capsys):
     words = "--seeds 1 --tokens 4096 --steps 1 --tests 1 --out"
     experiments(["rl", *words.split(), str(tmp_path)])
-    rows = read_record("practice", tmp_path)
+    rows = read_record("control", tmp_path)
     assert [row["practised for"] for row in rows] == ["nothing", "right sum", "cheap check"]
-    assert all(len(row["tests"]) == arithmetic.COLUMNS for row in rows)
+    for row in rows:
+        assert [t["temperature"] for t in row["temperatures"]] == [0, 0.25, 0.5, 0.75, 1]
+        assert list(row["pass@k"]) == ["1", "2", "4", "8", "16", "32"]
     assert capsys.readouterr().out.count("seed 1") == 3
 
 
@@ -205,6 +208,19 @@ def test_in_the_shipped_record_practice_helps_and_the_cheap_check_is_cheated():
     for seed in {seed for seed, _ in right}:
         before, after = right[seed, "nothing"], right[seed, "right sum"]
         assert after > before > right[seed, "cheap check"]
+
+
+def test_in_the_shipped_record_practice_does_what_no_temperature_does():
+    rows = read_record("control")
+    shares = {
+        (r["seed"], r["practised for"]): [t["right"] for t in r["temperatures"]] for r in rows
+    }
+    seeds = {seed for seed, _ in shares}
+    assert len(seeds) >= 3
+    for seed in seeds:
+        before, after = shares[seed, "nothing"], shares[seed, "right sum"]
+        assert min(after) > max(before) > 0  # no temperature does what practice did
+        assert max(shares[seed, "cheap check"]) <= min(after)
 
 
 def test_the_collapse_command_writes_each_step(tmp_path, capsys):
