@@ -107,19 +107,20 @@ def lr_at(step: int, config: TrainConfig) -> float:
     return config.min_lr + height * (config.learning_rate - config.min_lr)
 
 
-def make_optimizer(model: GPT, config: TrainConfig) -> torch.optim.AdamW:
+def make_optimizer(model, config: TrainConfig) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) with weight decay on matrices only.
 
     Biases and norms are few, and they set scales. Pulling them to zero would not help.
     """
+    if hasattr(model, "make_optimizer"):  # as the modern model, which brings its own
+        return model.make_optimizer(config)
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     others = [p for p in model.parameters() if p.dim() < 2]
     groups = [
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    betas = (config.beta1, config.beta2)  # fused: all tensors in one kernel
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, fused=True)
+    return torch.optim.AdamW(groups, config.learning_rate, (config.beta1, config.beta2), fused=True)
 
 
 @torch.no_grad()
@@ -255,9 +256,8 @@ def evaluation_is_due(run: Run) -> bool:
 
 
 def measure(run: Run) -> Evaluation:
-    """Both losses at this step."""
-    n, T = run.config.eval_batches, run.model.config.block_size
-    n = n or math.ceil(len(run.val_ids) / T / 64)  # the same number from the training text
+    """Both losses at this step, from as many windows of each text."""
+    n = run.config.eval_batches or math.ceil(len(run.val_ids) / run.model.config.block_size / 64)
     return Evaluation(
         step=run.step,
         tokens=run.tokens,

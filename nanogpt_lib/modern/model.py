@@ -1,7 +1,11 @@
 """A GPT with improvements found since GPT-2, one switch for each change.
 
-With every switch off, `ModernGPT` is `model.GPT` without biases, weight for weight.
+Read it beside `model.py`: the parts and their names are the same, and "differs:" marks each place
+where a switch changes something. With every switch off, `ModernGPT` is `model.GPT` without biases,
+weight for weight.
 """
+
+from __future__ import annotations  # Cache is named before it is defined
 
 import math
 from collections.abc import Iterator
@@ -12,6 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nanogpt_lib.checks import check_context
+from nanogpt_lib.machine.attention import attend
+from nanogpt_lib.machine.dropout import Dropout
+from nanogpt_lib.model import KVCache
+from nanogpt_lib.modern.optimisers import MuonAdam
 
 
 @dataclass(frozen=True)
@@ -30,8 +38,10 @@ class ModernConfig:
     relu2: bool = False  # max(0, x)^2 instead of GELU
     zero_init: bool = False  # layers that write to the stream or the scores start at zero
     grams: tuple[int, ...] = ()  # rows of a table of embeddings for the last 2, 3, ... characters
+    dropout: float = 0.0  # share of activations set to zero in training; never in attention
 
     def __post_init__(self):
+        object.__setattr__(self, "grams", tuple(self.grams))  # a file gives a list
         if self.n_embd % self.n_head or (self.rope and self.n_embd // self.n_head % 2):
             raise ValueError(
                 f"n_embd ({self.n_embd}) must be a multiple of n_head ({self.n_head}), and with "
@@ -52,8 +62,8 @@ def rotations(length: int, size: int) -> Tensor:
 
 def rotate(x: Tensor, turns: Tensor) -> Tensor:
     """Rotates the channel pairs of x (B, T, nh, hs) by `turns` (T, hs / 2), which multiply them."""
-    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))  # (B, T, nh, hs / 2)
-    return torch.view_as_real(pairs * turns[:, None]).flatten(-2)  # (B, T, nh, hs)
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))  # (B, T, nh, hs / 2)
+    return torch.view_as_real(pairs * turns[:, None]).flatten(-2).type_as(x)  # (B, T, nh, hs)
 
 
 def norm(config: ModernConfig) -> nn.Module:
@@ -71,18 +81,22 @@ class Attention(nn.Module):
         self.config = config
         self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
         self.c_proj = nn.Linear(config.n_embd, config.n_embd, bias=False)
+        self.resid_dropout = Dropout(config.dropout)
 
-    def forward(self, x: Tensor, turns: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, turns: Tensor | None, cache: Cache | None = None) -> Tensor:
         B, T, C = x.shape
         nh = self.config.n_head
         q, k, v = self.c_attn(x).view(B, T, 3 * nh, C // nh).split(nh, dim=2)  # (B, T, nh, hs)
-        if self.config.qk_norm:  # the scores cannot grow out of bounds (Henry et al. 2020)
+        # differs: the scores cannot grow out of bounds (Henry et al. 2020, arXiv:2010.04245)
+        if self.config.qk_norm:
             q, k = F.rms_norm(q, q.shape[-1:]), F.rms_norm(k, k.shape[-1:])
-        if turns is not None:
-            q, k = rotate(q, turns[:T]), rotate(k, turns[:T])
+        if turns is not None:  # differs: positions are angles
+            q, k = rotate(q, turns), rotate(k, turns)
         q, k, v = (t.transpose(1, 2) for t in (q, k, v))  # each (B, nh, T, hs)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return self.c_proj(y.transpose(1, 2).reshape(B, T, C))  # (B, T, C)
+        if cache is not None:
+            k, v = cache.append(k, v)  # each (B, nh, S, hs), S = past + T
+        y = attend(q, k, v, causal=T > 1)  # differs: no dropout in here
+        return self.resid_dropout(self.c_proj(y.transpose(1, 2).reshape(B, T, C)))  # (B, T, C)
 
 
 class MLP(nn.Module):
@@ -93,12 +107,13 @@ class MLP(nn.Module):
         self.relu2 = config.relu2
         self.c_fc = nn.Linear(config.n_embd, config.mlp_ratio * config.n_embd, bias=False)
         self.c_proj = nn.Linear(config.mlp_ratio * config.n_embd, config.n_embd, bias=False)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.c_fc(x)
-        # ReLU squared is cheap; a search found that it trains faster (So et al. 2021).
+        # differs: a search found that ReLU squared trains faster (So et al. 2021, arXiv:2109.08668)
         x = F.relu(x).square() if self.relu2 else F.gelu(x)
-        return self.c_proj(x)
+        return self.dropout(self.c_proj(x))
 
 
 class Block(nn.Module):
@@ -109,8 +124,8 @@ class Block(nn.Module):
         self.ln_1, self.attn = norm(config), Attention(config)
         self.ln_2, self.mlp = norm(config), MLP(config)
 
-    def forward(self, x: Tensor, turns: Tensor | None) -> Tensor:
-        x = x + self.attn(self.ln_1(x), turns)
+    def forward(self, x: Tensor, turns: Tensor | None, cache: Cache | None = None) -> Tensor:
+        x = x + self.attn(self.ln_1(x), turns, cache)
         return x + self.mlp(self.ln_2(x))
 
 
@@ -124,6 +139,7 @@ class Transformer(nn.Module):
         if not config.rope:
             self.wpe = nn.Embedding(config.block_size, C)
         self.grams = nn.ModuleList(nn.Embedding(rows, C) for rows in config.grams)
+        self.drop = Dropout(config.dropout)
         self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.ln_f = norm(config)
 
@@ -162,18 +178,26 @@ class ModernGPT(nn.Module):
             for matrix in (block.attn.c_attn.weight, block.mlp.c_fc.weight):
                 matrix.normal_(0, 0.5 / math.sqrt(config.n_embd))
 
-    def forward(self, idx: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        check_context(idx, 0, self.config)
+    def forward(
+        self, idx: Tensor, targets: Tensor | None = None, caches: list[Cache] | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Predicts the next token at every position, as `model.GPT.forward` does."""
+        start, T = len(caches[0]) if caches else 0, idx.size(1)
+        check_context(idx, start, self.config)
         x = self.transformer.wte(idx)  # (B, T, C)
         if not self.config.rope:
-            x = x + self.transformer.wpe.weight[: idx.size(1)]
+            x = x + self.transformer.wpe.weight[start : start + T]
+        # differs: tables tell what the last two, three, ... characters were
+        read = caches[0].read(idx) if caches else idx  # (B, start + T)
         tables = zip(self.transformer.grams, self.config.grams, strict=True)
-        for (table, rows), gram in zip(tables, self.last_characters(idx), strict=True):
-            x = x + table(gram % rows)  # with too few rows, some n-grams share one
+        for (table, rows), gram in zip(tables, self.last_characters(read), strict=True):
+            x = x + table(gram[:, start:] % rows)  # with too few rows, some n-grams share one
         if self.config.zero_init:
             x = F.rms_norm(x, x.shape[-1:])  # or blocks would outweigh small embeddings
-        for block in self.transformer.h:
-            x = block(x, self.turns)
+        x = self.transformer.drop(x)
+        turns = self.turns[start : start + T] if self.config.rope else None
+        for i, block in enumerate(self.transformer.h):
+            x = block(x, turns, caches[i] if caches else None)
         logits = self.lm_head(self.transformer.ln_f(x))  # (B, T, V)
         if targets is None:
             return logits, None
@@ -190,5 +214,35 @@ class ModernGPT(nn.Module):
             gram = gram + before * (V + 1) ** n
             yield gram
 
+    def new_caches(self) -> list[Cache]:
+        """Empty caches for `forward`, one a layer; one for what was read if there is no layer."""
+        return [Cache() for _ in range(max(1, self.config.n_layer))]
+
+    def make_optimizer(self, config) -> MuonAdam:
+        """Muon for the blocks' matrices, Adam for the rest; config: a `training.TrainConfig`.
+
+        Each row of an embedding belongs to one character, so there is nothing to make orthogonal.
+        """
+        matrices = [p for p in self.transformer.h.parameters() if p.dim() == 2]
+        taken = {id(p) for p in matrices}
+        others = [p for p in self.parameters() if id(p) not in taken]
+        return MuonAdam(matrices, others, config)
+
     def num_params(self) -> int:
         return sum(p.numel() for p in self.parameters())
+
+
+class Cache(KVCache):
+    """A layer's keys and values, and the ids that were read: the tables need the last of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.ids: Tensor | None = None  # (B, tokens read so far)
+
+    def __len__(self) -> int:
+        return 0 if self.ids is None else self.ids.size(1)
+
+    def read(self, idx: Tensor) -> Tensor:
+        """Adds new ids (B, T); returns all of them."""
+        self.ids = idx if self.ids is None else torch.cat((self.ids, idx), dim=1)
+        return self.ids

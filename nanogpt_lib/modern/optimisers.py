@@ -1,9 +1,11 @@
-"""Two optimisers, each a few lines: Adam, and Muon for matrices."""
+"""Two optimisers, each a few lines: Adam, and Muon for matrices. And both together as PyTorch's."""
 
 import math
 
 import torch
 from torch import Tensor
+
+from nanogpt_lib.machine.device import pick_compute
 
 
 class Adam:
@@ -39,7 +41,7 @@ def orthogonalise(matrices: Tensor, rounds: int = 5) -> Tensor:
     """The nearest matrices with all singular values about 1: (N, R, C) -> (N, R, C).
 
     R must not exceed C. A matrix U S V' becomes U V' without its singular value decomposition,
-    by Newton and Schulz's iteration: only products of matrices, all N at once.
+    by Newton and Schulz's iteration: only products of matrices, all N at once. It bears bfloat16.
     """
     a, b, c = QUINTIC
     x = matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + 1e-7)  # singular values up to 1
@@ -85,3 +87,58 @@ def from_squares(squares: Tensor, shape: torch.Size) -> Tensor:
     rows, columns = shape
     S = squares.size(-1)
     return squares.view(rows // S, columns // S, S, S).transpose(1, 2).reshape(rows, columns)
+
+
+class MuonAdam(torch.optim.Optimizer):
+    """Muon for some matrices and Adam for all other weights, as an optimiser of PyTorch.
+
+    So `training.step` can set its rate, and checkpoints can hold its state. config: a
+    `training.TrainConfig`. Muon's rate is MUON times the learning rate. Its weight decay pulls the
+    matrices alone. Its products are computed in bfloat16 where training would choose that.
+    """
+
+    MUON = 2.0  # times Adam's learning rate
+    MOMENTUM = 0.95
+
+    def __init__(self, matrices: list, others: list, config):
+        groups = [{"params": matrices, "muon": True}, {"params": others, "muon": False}]
+        super().__init__([g for g in groups if g["params"]], {"lr": config.learning_rate})
+        self.betas, self.weight_decay = (config.beta1, config.beta2), config.weight_decay
+        width = max((min(p.shape) for p in matrices), default=0)
+        self.dtype = torch.float32
+        if matrices and pick_compute(matrices[0].device.type, width=width).dtype == torch.bfloat16:
+            self.dtype = torch.bfloat16
+
+    @torch.no_grad()
+    def step(self, closure=None) -> None:
+        """Moves all weights that have a gradient, each group by its own rule."""
+        for group in self.param_groups:
+            weights = [p for p in group["params"] if p.grad is not None]
+            (self.muon if group["muon"] else self.adam)(weights, group["lr"])
+
+    def muon(self, weights: list, lr: float) -> None:
+        squares = []
+        for p in weights:
+            mean = self.remembered(p, "momentum")
+            mean.lerp_(p.grad, 1 - self.MOMENTUM)
+            squares.append(to_squares(p.grad.lerp(mean, self.MOMENTUM)))
+        counts = [len(s) for s in squares]
+        moves = orthogonalise(torch.cat(squares).to(self.dtype)).float().split(counts)
+        for p, move in zip(weights, moves, strict=True):
+            p.mul_(1 - self.MUON * lr * self.weight_decay)
+            p.sub_(from_squares(move, p.shape), alpha=self.MUON * lr)
+
+    def adam(self, weights: list, lr: float) -> None:
+        beta1, beta2 = self.betas
+        for p in weights:
+            mean, square = self.remembered(p, "exp_avg"), self.remembered(p, "exp_avg_sq")
+            steps = self.state[p].setdefault("step", torch.zeros(()))
+            steps += 1
+            rate = lr * math.sqrt(1 - beta2 ** steps.item()) / (1 - beta1 ** steps.item())
+            mean.lerp_(p.grad, 1 - beta1)
+            square.mul_(beta2).addcmul_(p.grad, p.grad, value=1 - beta2)
+            p.addcdiv_(mean, square.sqrt().add_(1e-10), value=-rate)
+
+    def remembered(self, p: Tensor, name: str) -> Tensor:
+        """A tensor like p that the optimiser keeps under this name; zeros at first."""
+        return self.state[p].setdefault(name, torch.zeros_like(p))
