@@ -85,6 +85,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_device(train)
     train.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
     train.add_argument("--preset", help="smoke, pocket (the default), laptop, workshop or gpt2")
+    recipe = "plain (the course's GPT, the default) or modern (notebook 10's), if no preset says it"
+    train.add_argument("--recipe", choices=("plain", "modern"), default="plain", help=recipe)
     train.add_argument(
         "--minutes", type=float, help="train for this time (default preset: the best for it)"
     )
@@ -377,12 +379,14 @@ def run_train(args) -> int:
     from nanogpt_lib.checks import above_zero
     from nanogpt_lib.machine import processes
     from nanogpt_lib.machine.device import pick_compute
-    from nanogpt_lib.runs.pace import fit_to_time
-    from nanogpt_lib.runs.presets import get_preset, with_steps
+    from nanogpt_lib.runs.pace import RECIPES, fit_to_time
+    from nanogpt_lib.runs.presets import MODERN, get_preset, with_steps
     from nanogpt_lib.runs.texts import prepare
     from nanogpt_lib.runs.whole import check_context_of, train_preset
 
-    preset = get_preset(args.preset or "pocket")
+    if args.preset and args.recipe == "modern" and args.preset not in MODERN:
+        raise ValueError(f"--preset {args.preset} is plain: take one of {', '.join(MODERN)}")
+    preset = get_preset(args.preset or RECIPES[args.recipe][0])
     compute_for = partial(pick_compute, args.device, args.dtype)
     data = None
     tokens = {"kind": args.tokenizer, "vocab": args.vocab, "max_symbols": args.max_symbols}
@@ -393,7 +397,8 @@ def run_train(args) -> int:
         check_context_of(preset, data)  # before anything is measured, which takes a while
         size = {"vocab_size": data.tokenizer.vocab_size, "val_tokens": len(data.val_ids)}
         spent = time.perf_counter() - BEGAN
-        preset = fit_to_time(args.minutes, compute_for, **size, spent=spent, name=args.preset)
+        about = {"name": args.preset, "recipe": args.recipe}
+        preset = fit_to_time(args.minutes, compute_for, spent=spent, **size, **about)
         print(
             f"For {args.minutes:g} minutes here: {preset.name}, {preset.train.max_steps:,} steps."
         )

@@ -147,6 +147,8 @@ class Transformer(nn.Module):
 class ModernGPT(nn.Module):
     """A GPT with switches; called as `model.GPT` is: (idx, targets) -> (logits, loss)."""
 
+    turns: Tensor | None  # (block_size, hs / 2), RoPE's angles
+
     def __init__(self, config: ModernConfig):
         super().__init__()
         self.config = config
@@ -195,7 +197,7 @@ class ModernGPT(nn.Module):
         if self.config.zero_init:
             x = F.rms_norm(x, x.shape[-1:])  # or blocks would outweigh small embeddings
         x = self.transformer.drop(x)
-        turns = self.turns[start : start + T] if self.config.rope else None
+        turns = self.turns[start : start + T] if self.turns is not None else None
         for i, block in enumerate(self.transformer.h):
             x = block(x, turns, caches[i] if caches else None)
         logits = self.lm_head(self.transformer.ln_f(x))  # (B, T, V)

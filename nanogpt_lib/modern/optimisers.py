@@ -97,7 +97,7 @@ class MuonAdam(torch.optim.Optimizer):
     matrices alone. Its products are computed in bfloat16 where training would choose that.
     """
 
-    MUON = 2.0  # times Adam's learning rate
+    MUON = 4.0  # times Adam's learning rate
     MOMENTUM = 0.95
 
     def __init__(self, matrices: list, others: list, config):

@@ -390,7 +390,7 @@ def check_complete(data: dict) -> None:
     """Raises ValueError for a snapshot that a run cannot continue from."""
     if data.get("optimizer") is None or not {"batches", "cpu"} <= data["random"].keys():
         raise ValueError("it holds weights to write with, and nothing to continue training from")
-    if data["optimizer"] != "AdamW":
+    if data["optimizer"] != families.find(data["family"]).optimizer:
         raise ValueError(f"this version knows no optimiser {data['optimizer']!r}")
 
 

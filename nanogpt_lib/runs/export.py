@@ -24,6 +24,7 @@ from nanogpt_lib.bpe import PIECE, BPETokenizer
 from nanogpt_lib.model import GPT
 from nanogpt_lib.runs.card import card
 from nanogpt_lib.runs.checkpoint import load_model
+from nanogpt_lib.runs.families import check_plain
 from nanogpt_lib.runs.template import CHAT_TEMPLATE, END, MARKS, Mark, MarkedTokenizer, is_chat
 from nanogpt_lib.sampling import encode_prompt
 from nanogpt_lib.shards.gpt2 import DOCUMENT, LETTERS, GPT2Tokenizer
@@ -44,6 +45,7 @@ def export(checkpoint: str | Path, folder: str | Path) -> Path:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} is not empty: name a new folder, nothing is overwritten")
     model, tokenizer, snapshot = load_model(checkpoint)
+    check_plain(model, "the folder for transformers")
     texts = {
         "config.json": config(model),
         "generation_config.json": writing(model, tokenizer),

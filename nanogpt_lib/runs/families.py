@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from nanogpt_lib.model import GPT, GPTConfig
+from nanogpt_lib.modern.model import ModernConfig, ModernGPT
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,13 @@ class Family:
 
     config: type
     model: type
+    optimizer: str  # the name of the class that `training.make_optimizer` gives it
 
 
-FAMILIES = {"gpt": Family(GPTConfig, GPT)}
+FAMILIES = {
+    "gpt": Family(GPTConfig, GPT, "AdamW"),
+    "modern": Family(ModernConfig, ModernGPT, "MuonAdam"),
+}
 
 
 def name_of(model: nn.Module) -> str:
@@ -41,6 +46,20 @@ def find(name: str) -> Family:
             "the version that trained the model"
         )
     return FAMILIES[name]
+
+
+def of(config: Any) -> Family:
+    """The family of a model's config."""
+    return next(family for family in FAMILIES.values() if isinstance(config, family.config))
+
+
+def check_plain(model: nn.Module, what: str) -> None:
+    """Raises ValueError unless this is the plain GPT, the only one that `what` knows."""
+    if name_of(model) != "gpt":
+        raise ValueError(
+            f"{what} knows the plain GPT alone, and this is a model of the family "
+            f"{name_of(model)}: `nanogpt sample`, `resume` and `serve` work with it"
+        )
 
 
 def shapes(name: str, config: Any) -> dict[str, tuple[int, ...]]:

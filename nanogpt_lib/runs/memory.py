@@ -7,12 +7,13 @@ import torch
 from nanogpt_lib.machine.gradients import OutOfMemory, is_out_of_memory
 from nanogpt_lib.machine.host import free_memory
 from nanogpt_lib.model import GPTConfig
+from nanogpt_lib.modern.model import ModernConfig
 from nanogpt_lib.runs.presets import PRESETS
 
 MIB = 2**20
 
 
-def needed(size: GPTConfig) -> int:
+def needed(size: GPTConfig | ModernConfig) -> int:
     """The bytes that a training needs at least, about: one sequence at a time, in float32.
 
     A weight takes 16 bytes (itself, its gradient, Adam's two moments), and 36 more while a
@@ -36,7 +37,7 @@ def free_on(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
 
 
-def sentence(size: GPTConfig, free: int) -> str:
+def sentence(size: GPTConfig | ModernConfig, free: int) -> str:
     """What is said if the memory was too small: how much is missing, and what fits.
 
     free: the bytes that were free before the run began.
@@ -55,7 +56,7 @@ def sentence(size: GPTConfig, free: int) -> str:
 
 
 @contextmanager
-def told(size: GPTConfig, device: torch.device):
+def told(size: GPTConfig | ModernConfig, device: torch.device):
     """Turns an error about memory inside the block into an OutOfMemory with the numbers."""
     free = free_on(device)
     try:

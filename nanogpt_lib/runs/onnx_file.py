@@ -70,8 +70,7 @@ def write_onnx(run: str | Path, path: str | Path) -> Path:
     except ImportError:
         raise ValueError(MISSING) from None
     model, tokenizer, _ = load_model(run)
-    if families.name_of(model) != "gpt":
-        raise ValueError(f"ONNX is written for a GPT as in model.py, not a {type(model).__name__}")
+    families.check_plain(model, "the ONNX file")
     program = graph(model)
     about = {"block_size": model.config.block_size, "tokenizer": tokenizer.to_dict()}
     program.model.metadata_props["nanogpt"] = json.dumps(about)

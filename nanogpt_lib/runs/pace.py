@@ -11,12 +11,14 @@ import torch
 
 from nanogpt_lib.checks import above_zero, number, whole_number
 from nanogpt_lib.machine.device import Compute
-from nanogpt_lib.model import GPT
+from nanogpt_lib.runs import families
 from nanogpt_lib.runs.presets import Preset, get_preset, with_steps
 from nanogpt_lib.training import Callback, new_run, train
 
 VAL_TOKENS = 111_540  # Tiny Shakespeare's validation split
 CLOSING = 4.0  # seconds for the curve, two samples and the last checkpoint, `pocket` on two cores
+# The presets that a time is filled with, by recipe: the smallest first.
+RECIPES = {"plain": ("pocket", "laptop", "workshop"), "modern": ("modern-3", "modern-15")}
 ComputeFor = Callable[[int], Compute]  # from a model's width to where it computes, and how
 
 
@@ -31,7 +33,8 @@ def seconds_per_step(preset: Preset, compute: Compute | None = None, vocab_size:
     config = replace(preset.train, max_steps=6, eval_interval=10**9, eval_batches=1, compile=False)
     clock = StepClock(patience=10.0)
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
-        run = train(new_run(GPT(size), ids, ids, config, compute), [clock])
+        model = families.of(size).model(size)
+        run = train(new_run(model, ids, ids, config, compute), [clock])
     if run.stopped == "interrupted":
         raise KeyboardInterrupt  # there is nothing to save
     return clock.median()
@@ -67,6 +70,7 @@ def fit_to_time(
     val_tokens: int = VAL_TOKENS,
     spent: float = 0.0,
     name: str | None = None,
+    recipe: str = "plain",
 ) -> Preset:
     """The preset and the number of steps that make the best use of these minutes here.
 
@@ -76,7 +80,8 @@ def fit_to_time(
 
     compute_for: from a model's width to its Compute; `pick_compute` if not given. val_tokens:
     number of validation tokens of the text. spent: seconds that are already used. name: the
-    preset to fit; chosen by measurement if not given.
+    preset to fit; chosen by measurement if not given. recipe: "plain" or "modern", from whose
+    presets it chooses.
     """
     minutes, spent = above_zero(minutes, "minutes"), number(spent, "spent")
     vocab_size = whole_number(vocab_size, "vocab_size", 1)
@@ -87,7 +92,7 @@ def fit_to_time(
         fitting, most = get_preset(name), math.inf
         pace = measure(fitting)
     else:
-        fitting, pace = largest_that_fits(minutes, measure, val_tokens)
+        fitting, pace = largest_that_fits(minutes, measure, val_tokens, RECIPES[recipe])
         most = fitting.most
     whole = 60 * minutes
     gone = min(max(0.0, spent), whole) + time.perf_counter() - began
@@ -110,16 +115,18 @@ def say_pace(preset: Preset, compute_for: ComputeFor | None, vocab_size: int) ->
     return pace
 
 
-def largest_that_fits(minutes: float, measure: Callable, val_tokens: int) -> tuple[Preset, float]:
+def largest_that_fits(
+    minutes: float, measure: Callable, val_tokens: int, names: tuple[str, ...] = RECIPES["plain"]
+) -> tuple[Preset, float]:
     """The largest preset that can do enough of its steps in time, and the seconds of a step.
 
-    It measures a `pocket` step and estimates from it which larger preset would fit. It measures
-    that preset, too, before it chooses it. A context that is longer than the validation text
-    does not come into question.
+    names: of the presets, the smallest first. It measures a step of the smallest and estimates
+    from it which larger preset would fit. It measures that preset, too, before it chooses it. A
+    context that is longer than the validation text does not come into question.
     """
-    fitting = get_preset("pocket")
+    fitting = get_preset(names[0])
     pace = measure(fitting)
-    for name in ("workshop", "laptop"):
+    for name in reversed(names[1:]):
         larger = get_preset(name)
         guess = pace * cost(larger) / cost(fitting)
         fits = larger.model.block_size < val_tokens

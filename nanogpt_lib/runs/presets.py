@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from nanogpt_lib.checks import shown, whole_number
 from nanogpt_lib.model import GPTConfig
+from nanogpt_lib.modern.model import ModernConfig
 from nanogpt_lib.training import START, TrainConfig
 
 
@@ -18,7 +19,7 @@ class Preset:
     """A model's shape, how it is trained, and its purpose."""
 
     name: str
-    model: GPTConfig  # its vocab_size is replaced by the text's
+    model: GPTConfig | ModernConfig  # its vocab_size is replaced by the text's
     train: TrainConfig
     purpose: str
     # Both for `fit_to_time`. They are estimates unless a comment says more.
@@ -113,6 +114,55 @@ GPT2 = Preset(
 )
 
 
+# The modern model: `nanogpt train --recipe modern`. Its settings were chosen on the last
+# tenth of the training text (docs/PERFORMANCE.md, "The modern recipe").
+SWITCHED_ON = ModernConfig(
+    block_size=256, n_layer=6, n_head=2, n_embd=192, rope=True, qk_norm=True, relu2=True,
+    zero_init=True, dropout=0.1,
+)  # fmt: skip
+MODERN = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            "modern-3",
+            replace(SWITCHED_ON, n_layer=4, n_head=1, n_embd=128, dropout=0.0),
+            TrainConfig(
+                max_steps=1600,
+                batch_size=8,
+                learning_rate=5e-3,
+                min_lr=0.0,
+                warmup_steps=20,
+                beta1=0.8,
+                beta2=0.95,
+                eval_interval=400,
+                eval_batches=2,
+            ),
+            "the modern model for about three minutes on a CPU; phrases",
+            enough=0,
+            most=8000,
+        ),
+        Preset(
+            "modern-15",
+            SWITCHED_ON,
+            TrainConfig(
+                max_steps=2000,
+                batch_size=16,
+                learning_rate=5e-3,
+                min_lr=0.0,
+                warmup_steps=20,
+                beta1=0.8,
+                beta2=0.95,
+                eval_interval=500,
+                eval_batches=2,
+            ),
+            "the modern model for about a quarter of an hour on a CPU; lines after Shakespeare",
+            enough=1000,
+            most=8000,
+        ),
+    )
+}
+
+
 def get_preset(name: str) -> Preset:
     """A preset by its name. Raises ValueError, which lists all names, if there is no such preset.
 
@@ -120,12 +170,10 @@ def get_preset(name: str) -> Preset:
     seconds (NANOGPT_PRESET=smoke).
     """
     name = os.environ.get("NANOGPT_PRESET") or name
-    if isinstance(name, str) and name == GPT2.name:
-        return GPT2
-    if not isinstance(name, str) or name not in PRESETS:
-        known = ", ".join([*PRESETS, GPT2.name])
-        raise ValueError(f"there is no preset {shown(name)}; there are {known}")
-    return PRESETS[name]
+    every = {**PRESETS, **MODERN, GPT2.name: GPT2}
+    if not isinstance(name, str) or name not in every:
+        raise ValueError(f"there is no preset {shown(name)}; there are {', '.join(every)}")
+    return every[name]
 
 
 def smaller(tokens: int) -> str:

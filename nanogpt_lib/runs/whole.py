@@ -22,7 +22,6 @@ from nanogpt_lib.machine.gradients import compiled
 from nanogpt_lib.machine.host import peak_memory_gib
 from nanogpt_lib.machine.paths import command_line, program, runs_dir
 from nanogpt_lib.milestones import Verdict, verdict
-from nanogpt_lib.model import GPT
 from nanogpt_lib.plots import loss_figure
 from nanogpt_lib.runs import checkpoint, families, memory, record
 from nanogpt_lib.runs.callbacks import (
@@ -121,7 +120,8 @@ def train_preset(
     compute = compute or pick_compute(width=size.n_embd)
     torch.manual_seed(preset.train.seed)
     with memory.told(size, compute.device):
-        run = new_run(GPT(size), data.train_ids, data.val_ids, preset.train, compute)
+        model = families.of(size).model(size)
+        run = new_run(model, data.train_ids, data.val_ids, preset.train, compute)
         if processes.rank():
             return follow(run, data)
         folder = new_folder(runs_dir(), preset.name) if folder is None else Path(folder)

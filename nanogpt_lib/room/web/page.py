@@ -170,8 +170,7 @@ def rules(tokenizer: CharTokenizer | BPETokenizer | MarkedTokenizer) -> dict:
 def on_the_page(model: nn.Module, bits: int) -> dict[str, Tensor]:
     """The weights as the page stores them: int8 with float32 scales, or float16."""
     one_of(str(bits), "bits", "8", "16")
-    if families.name_of(model) != "gpt":
-        raise ValueError(f"the page computes a GPT as in model.py, not a {type(model).__name__}")
+    families.check_plain(model, "the page")
     weights = {name: value.detach().cpu().float() for name, value in model.named_parameters()}
     if not all(torch.isfinite(value).all() for value in weights.values()):
         raise ValueError("the model's weights are not finite: its training diverged")
