@@ -397,8 +397,9 @@ def run_train(args) -> int:
         check_context_of(preset, data)  # before anything is measured, which takes a while
         size = {"vocab_size": data.tokenizer.vocab_size, "val_tokens": len(data.val_ids)}
         spent = time.perf_counter() - BEGAN
-        about = {"name": args.preset, "recipe": args.recipe}
-        preset = fit_to_time(args.minutes, compute_for, spent=spent, **size, **about)
+        preset = fit_to_time(
+            args.minutes, compute_for, spent=spent, **size, name=args.preset, recipe=args.recipe
+        )
         print(
             f"For {args.minutes:g} minutes here: {preset.name}, {preset.train.max_steps:,} steps."
         )

@@ -9,16 +9,10 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("
 # Stored before pictures brought sentences. Run one again, and take its name out.
 NOT_RERUN = {
     "00_start_here",
-    "04_training",
-    "05_loss_curves",
-    "06_sampling",
     "07_subwords",
     "08_post_training",
     "09_modalities",
     "10_speedrun",
-    "11_ship_it",
-    "12_beyond_one_machine",
-    "colab_workshop",
 }
 
 

@@ -110,7 +110,7 @@ class MuonAdam(torch.optim.Optimizer):
             self.dtype = torch.bfloat16
 
     @torch.no_grad()
-    def step(self, closure=None) -> None:
+    def step(self, closure=None) -> None:  # type: ignore[override]
         """Moves all weights that have a gradient, each group by its own rule."""
         for group in self.param_groups:
             weights = [p for p in group["params"] if p.grad is not None]

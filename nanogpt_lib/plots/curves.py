@@ -119,13 +119,17 @@ def draw_landmarks(axes, history, rungs=()) -> None:
         height = min(point.val_loss + 0.04 * (top - bottom), lower)
         lower = height - 0.045 * (top - bottom)
         name_point(axes, name, (point.step, height), (5, 0), VALIDATION)
+    under = math.inf  # the same for the names below
     for name, point in arrivals(history, "train", rungs).items():
         if name in BY_HEART:
             wide = axes.get_position().width * axes.figure.get_figwidth()  # inches, about
             room = 0.072 * len(name) / wide * axes.get_xlim()[1]  # a letter has 0.072 inches
             end = max(point.step, room)
             below = min(p.train_loss for p in history if p.step <= end)  # the curve, above the name
-            name_point(axes, name, (end, below - 0.05 * (top - bottom)), (-3, 0), TRAIN)
+            height = min(below - 0.05 * (top - bottom), under)
+            under = height - 0.055 * (top - bottom)
+            name_point(axes, name, (end, height), (-3, 0), TRAIN)
+    axes.set_ylim(min(bottom, under), top)
 
 
 def name_point(axes, name: str, place, offset, colour) -> None:
@@ -150,10 +154,11 @@ def shade_by_heart(axes, history) -> None:
     axes.axvspan(judged.best_step, history[-1].step, color=BEST, alpha=0.08, linewidth=0, zorder=0)
     axes.annotate(
         "learning by heart",
-        xy=(judged.best_step, 0),
+        xy=(judged.best_step, 0.48),  # upright, above the curves and below the legend
         xycoords=("data", "axes fraction"),
-        xytext=(5, 6),
+        xytext=(4, 0),
         textcoords="offset points",
+        rotation=90,
         fontsize=9.5,
         color=ink(BEST),
     )

@@ -3,7 +3,7 @@
 import io
 import math
 from dataclasses import replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 
 from nanogpt_lib.plots.curves import arrivals, loss_figure, summary
+from nanogpt_lib.plots.live import live_figure
 from nanogpt_lib.plots.style import RUNG, apart
-from nanogpt_lib.runs import untrusted
+from nanogpt_lib.runs import catalogue, untrusted
 from nanogpt_lib.training import Evaluation, TrainConfig, lr_at
 
 CONFIG = TrainConfig(max_steps=40, warmup_steps=5)
@@ -178,3 +179,21 @@ def test_what_lies_right_of_the_best_step_is_shaded_if_the_run_overfits():
         words = [text.get_text() for text in axes.texts]
         assert ("learning by heart" in words) == shaded
         assert ("reciting" in words) == shaded
+
+
+@pytest.mark.parametrize("run", ["talk", "talk-dropout", "pocket"])
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.8, 1.0])
+def test_no_name_of_a_landmark_covers_another(run, share):
+    recorded = untrusted.read(catalogue.find(run))
+    history = recorded.history[: max(2, round(share * len(recorded.history)))]
+    figure = live_figure(history, recorded.config, recorded.rungs)
+    figure.draw_without_rendering()
+    above = figure.axes[0]
+    names = [text for text in above.texts if text.get_text()]
+    own = [text for text in names if text.get_position() != (0, 0) and text.get_fontsize() == 9.5]
+    boxes = {text.get_text(): text.get_window_extent() for text in own}
+    assert len(boxes) > 3
+    for (one, a), (other, b) in combinations(boxes.items(), 2):
+        across = min(a.x1, b.x1) - max(a.x0, b.x0)
+        down = min(a.y1, b.y1) - max(a.y0, b.y0)
+        assert across < 2 or down < 2, (one, other)  # pixels
