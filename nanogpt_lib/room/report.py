@@ -29,8 +29,8 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from nanogpt_lib.machine.files import whole_file
-from nanogpt_lib.machine.paths import runs_dir
 from nanogpt_lib.milestones import is_shakespeare
+from nanogpt_lib.room.joined import CURRENT, folder
 from nanogpt_lib.runs import record
 from nanogpt_lib.runs.untrusted import clean
 from nanogpt_lib.shakespeare import SHA256
@@ -189,11 +189,6 @@ class Reporter:
         remember(self.where.netloc, self.name, self.secret, left)
 
 
-def folder() -> Path:
-    """Where a learner's own traces lie: `_course` in `runs_dir()`, which `compare` leaves out."""
-    return runs_dir() / "_course"
-
-
 def place(address: str, name: str) -> Path:
     """The file in which a learner of a board is remembered."""
     known = hashlib.sha256(f"{address} {name}".encode()).hexdigest()[:16]
@@ -215,9 +210,6 @@ def remembered(address: str, name: str) -> tuple[str | None, list[Stream]]:
         return str(kept["secret"]), left
     except (OSError, ValueError, KeyError, TypeError):
         return None, []
-
-
-CURRENT: list[Reporter] = []  # at most one
 
 
 def join(address: str, name: str, code: str = "", wait: float = 3) -> None:
@@ -263,14 +255,6 @@ def leave(quiet: bool = False) -> None:
 def at_exit() -> None:
     for reporter in CURRENT:
         reporter.close()
-
-
-def tell_check(exercise: str, status: str, mistake: str) -> None:
-    """Tells the board about a check, if there is a board. Never raises."""
-    with suppress(Exception):
-        for reporter in CURRENT:
-            line = {"type": "check", "exercise": exercise, "status": status, "mistake": mistake}
-            reporter.add(reporter.checks, record.as_json(line))
 
 
 def reports(run, rungs=None, title: str = "") -> Callback:
