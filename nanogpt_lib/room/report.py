@@ -3,8 +3,7 @@
     join("http://192.168.1.5:8765", "Ada", "K7M2QX")
 
 From then on live training and `check()` report by themselves. What is sent: the name you give, the
-lines of the run's record (settings, losses, samples, the kind of device), and for each check the
-exercise, whether it is right, and the known mistake that was found. Never sent: code, answers.
+lines of the run's record (settings, losses, samples, text, machine), and for each check the exercise, whether it is right, and the known mistake that was found. Never sent: code, answers.
 
 A record goes out as lines, each at its place in its file: "lines 3 and 4". The board answers how
 many it has on disk. So an answer that got lost, a board that was killed, or one that begins anew
@@ -41,8 +40,9 @@ PATIENCE = 5  # seconds for an answer of the board
 AT_ONCE = 100  # lines in a message; the board takes twice as many
 BYTES = 300_000  # and their size
 SAID = (
-    "Sent to the board: this name, losses, samples, settings and the kind of device of your runs, "
-    "and which exercises are right. Never your code. Any name will do. leave() ends it."
+    "Sent to the board: this name; of your runs the settings, losses and samples, the name of the "
+    "text, processor, memory and versions; of exercises whether they are right, and the known "
+    "mistake that was found. Never your code. Any name will do. leave() ends it."
 )
 
 
