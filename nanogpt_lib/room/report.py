@@ -3,7 +3,8 @@
     join("http://192.168.1.5:8765", "Ada", "K7M2QX")
 
 From then on live training and `check()` report by themselves. What is sent: the name you give, the
-lines of the run's record (settings, losses, samples, text, machine), and for each check the exercise, whether it is right, and the known mistake that was found. Never sent: code, answers.
+lines of the run's record (settings, losses, samples, text, machine), and for each check the
+exercise, whether it is right, and the known mistake that was found. Never sent: code, answers.
 
 A record goes out as lines, each at its place in its file: "lines 3 and 4". The board answers how
 many it has on disk. So an answer that got lost, a board that was killed, or one that begins anew
