@@ -19,6 +19,7 @@ WORKS = (
     "damage",
     "page",
     "serve",
+    "board",
     "gpu",
     "scaling",
 )

@@ -30,6 +30,8 @@ first steps:
   nanogpt train --text my.txt       your own text
   nanogpt replay                    watch a recorded run in a minute
   nanogpt compare                   all your runs on one plot
+  nanogpt compare --serve           everybody's curves on the projector, live
+  nanogpt progress                  which exercises are done, and what comes next
   nanogpt export --to my-gpt.html   your model as one page, for any browser
   nanogpt chat                      talk to the model that you tuned in notebook 08
   nanogpt export --to my-model      for the transformers library

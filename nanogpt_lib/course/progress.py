@@ -2,16 +2,16 @@
 
 import json
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from nanogpt_lib.machine.terminal import harmless
-from nanogpt_lib.room import report as board
-from nanogpt_lib.runs.record import now
+from nanogpt_lib.room import joined
 
 
 def place() -> Path:
     """The file of all checks, one a line."""
-    return board.folder() / "progress.jsonl"
+    return joined.folder() / "progress.jsonl"
 
 
 def note(exercise: str, status: str, mistake: str) -> None:
@@ -19,9 +19,14 @@ def note(exercise: str, status: str, mistake: str) -> None:
 
     mistake: the message of the known mistake that was found, or "".
     """
-    board.tell_check(exercise, status, mistake)
+    joined.tell_check(exercise, status, mistake)
     with suppress(Exception):  # a full disk is no reason to stop a notebook
-        line = {"time": now(), "exercise": exercise, "status": status, "mistake": mistake}
+        line = {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "exercise": exercise,
+            "status": status,
+            "mistake": mistake,
+        }
         place().parent.mkdir(parents=True, exist_ok=True)
         with open(place(), "a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")

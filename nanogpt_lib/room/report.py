@@ -3,7 +3,7 @@
     join("http://192.168.1.5:8765", "Ada", "K7M2QX")
 
 From then on live training and `check()` report by themselves. What is sent: the name you give, the
-lines of the run's record (settings, losses, samples, the kind of device), and for each check the
+lines of the run's record (settings, losses, samples, text, machine), and for each check the
 exercise, whether it is right, and the known mistake that was found. Never sent: code, answers.
 
 A record goes out as lines, each at its place in its file: "lines 3 and 4". The board answers how
@@ -29,8 +29,8 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from nanogpt_lib.machine.files import whole_file
-from nanogpt_lib.machine.paths import runs_dir
 from nanogpt_lib.milestones import is_shakespeare
+from nanogpt_lib.room.joined import CURRENT, folder
 from nanogpt_lib.runs import record
 from nanogpt_lib.runs.untrusted import clean
 from nanogpt_lib.shakespeare import SHA256
@@ -41,8 +41,9 @@ PATIENCE = 5  # seconds for an answer of the board
 AT_ONCE = 100  # lines in a message; the board takes twice as many
 BYTES = 300_000  # and their size
 SAID = (
-    "Sent to the board: this name, losses, samples, settings and the kind of device of your runs, "
-    "and which exercises are right. Never your code. Any name will do. leave() ends it."
+    "Sent to the board: this name; of your runs the settings, losses and samples, the name of the "
+    "text, processor, memory and versions; of exercises whether they are right, and the known "
+    "mistake that was found. Never your code. Any name will do. leave() ends it."
 )
 
 
@@ -189,11 +190,6 @@ class Reporter:
         remember(self.where.netloc, self.name, self.secret, left)
 
 
-def folder() -> Path:
-    """Where a learner's own traces lie: `_course` in `runs_dir()`, which `compare` leaves out."""
-    return runs_dir() / "_course"
-
-
 def place(address: str, name: str) -> Path:
     """The file in which a learner of a board is remembered."""
     known = hashlib.sha256(f"{address} {name}".encode()).hexdigest()[:16]
@@ -215,9 +211,6 @@ def remembered(address: str, name: str) -> tuple[str | None, list[Stream]]:
         return str(kept["secret"]), left
     except (OSError, ValueError, KeyError, TypeError):
         return None, []
-
-
-CURRENT: list[Reporter] = []  # at most one
 
 
 def join(address: str, name: str, code: str = "", wait: float = 3) -> None:
@@ -263,14 +256,6 @@ def leave(quiet: bool = False) -> None:
 def at_exit() -> None:
     for reporter in CURRENT:
         reporter.close()
-
-
-def tell_check(exercise: str, status: str, mistake: str) -> None:
-    """Tells the board about a check, if there is a board. Never raises."""
-    with suppress(Exception):
-        for reporter in CURRENT:
-            line = {"type": "check", "exercise": exercise, "status": status, "mistake": mistake}
-            reporter.add(reporter.checks, record.as_json(line))
 
 
 def reports(run, rungs=None, title: str = "") -> Callback:

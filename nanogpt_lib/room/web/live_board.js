@@ -120,7 +120,7 @@ if (/^\w{1,40}$/.test(code)) {
   $("how").hidden = false;
   $("how").onclick = () => {
     $("qr").src = `/qr/${code}.svg`;
-    $("address").textContent = `${location.origin}/join`;
+    fetch(`/qr/${code}.txt`).then((answer) => answer.text()).then((text) => { $("address").textContent = text; });
     $("code").textContent = code;
     $("joining").showModal();
   };

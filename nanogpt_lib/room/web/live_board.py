@@ -172,15 +172,18 @@ class Instructor(Page):
 
 
 class Code(BoardHandler):
-    """GET /qr/CODE.svg, which the projector's page shows to those who know the code."""
+    """GET /qr/CODE.svg, and .txt for the address: for those who know the code."""
 
-    def get(self, code: str):
+    def get(self, code: str, kind: str):
         board = self.server
         if board.is_guessing(self.of()):
             return self.refuse(429, "too many wrong codes: wait a minute", "slow down")
         if not board.is_code(code):
             board.note_wrong(self.of())
             return self.refuse(404, "there is no such code", "unknown")
+        if kind == "txt":
+            self.set_header("Content-Type", "text/plain; charset=utf-8")
+            return self.finish(f"{board.addresses()[0]}/join")
         picture = board.qr()
         if picture is None:
             return self.refuse(404, "segno is not installed", "unknown")
@@ -226,7 +229,7 @@ class Board(Serving):
             (r"/events", Events),
             (r"/instructor/([\w-]{1,60})/events", Events),
             (r"/instructor/([\w-]{1,60})", Instructor),
-            (r"/qr/(\w{1,40})\.svg", Code),
+            (r"/qr/(\w{1,40})\.(svg|txt)", Code),
             (r"/", Page, {"start": "live_board.html"}),
             (files, Page),
         ]
